@@ -1,0 +1,147 @@
+#include "base/blob.h"
+#include "base/error.h"
+#include "base/io.h"
+#include "base/str.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define DEFAULT_THRESHOLD (UINT64_C(64) << 20)
+
+struct hato__blob {
+  const char *dir;
+  size_t threshold;
+  hato__buf mem; /* all bytes, while fd is -1 */
+  int fd;
+  uint64_t size;
+  void *map;
+  size_t map_len;
+};
+
+hato__blob *hato__blob_create(const char *dir, size_t threshold) {
+  hato__blob *b = calloc(1, sizeof *b);
+  if (b == NULL) return NULL;
+  b->dir = dir;
+  b->threshold = threshold ? threshold : (size_t)DEFAULT_THRESHOLD;
+  b->fd = -1;
+  return b;
+}
+
+static void unmap(hato__blob *b) {
+  if (b->map != NULL) (void)munmap(b->map, b->map_len);
+  b->map = NULL;
+  b->map_len = 0;
+}
+
+void hato__blob_destroy(hato__blob *b) {
+  if (b == NULL) return;
+  int saved = errno;
+  unmap(b);
+  if (b->fd >= 0) close(b->fd);
+  hato__buf_free(&b->mem);
+  free(b);
+  errno = saved;
+}
+
+static const char *blob_dir(const hato__blob *b) {
+  if (b->dir != NULL) return b->dir;
+  const char *t = getenv("TMPDIR");
+  return t != NULL && *t != 0 ? t : "/tmp";
+}
+
+static int open_unlinked(const char *dir) {
+  int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
+  if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT)) return fd;
+  char *path = hato__printf("%s/hato-blob-XXXXXX", dir);
+  if (path == NULL) {
+    errno = ENOMEM;
+    return -1;
+  }
+  fd = mkostemp(path, O_CLOEXEC);
+  int saved = errno;
+  if (fd >= 0) (void)unlink(path);
+  free(path);
+  errno = saved;
+  return fd;
+}
+
+static hato_status to_file(hato__blob *b, hato_error *err) {
+  const char *dir = blob_dir(b);
+  int fd = open_unlinked(dir);
+  if (fd < 0) return hato__fail_errno(err, "cannot make a file for a large payload in %s", dir);
+  if (hato__write_all(fd, b->mem.data, b->mem.len) < 0) {
+    hato_status rc = hato__fail_errno(err, "cannot write a payload of %zu bytes in %s", b->mem.len, dir);
+    close(fd);
+    return rc;
+  }
+  b->fd = fd;
+  hato__buf_free(&b->mem);
+  return HATO_OK;
+}
+
+hato_status hato__blob_expect(hato__blob *b, uint64_t size, hato_error *err) {
+  hato__error_clear(err);
+  if (size <= b->size) return HATO_OK;
+  if (size <= b->threshold) {
+    if (b->fd >= 0 || hato__buf_reserve(&b->mem, (size_t)(size - b->size))) return HATO_OK;
+    return hato__fail(err, HATO_NO_MEMORY, "no memory for a payload of %llu bytes", (unsigned long long)size);
+  }
+  if (b->fd < 0) {
+    hato_status rc = to_file(b, err);
+    if (rc != HATO_OK) return rc;
+  }
+  /* A full disk is better known now than after gigabytes were sent. */
+  if (fallocate(b->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)size) < 0 && (errno == ENOSPC || errno == EDQUOT)) {
+    return hato__fail_errno(err, "no room for a payload of %llu bytes in %s", (unsigned long long)size, blob_dir(b));
+  }
+  return HATO_OK;
+}
+
+hato_status hato__blob_append(hato__blob *b, const void *data, size_t n, hato_error *err) {
+  hato__error_clear(err);
+  if (n == 0) return HATO_OK;
+  if (b->fd < 0 && b->size + n > b->threshold) {
+    hato_status rc = to_file(b, err);
+    if (rc != HATO_OK) return rc;
+  }
+  if (b->fd < 0) {
+    hato__buf_append(&b->mem, data, n);
+    if (b->mem.failed) {
+      b->mem.failed = false; /* what was there before is whole */
+      return hato__fail(err, HATO_NO_MEMORY, "no memory for a payload of %llu bytes",
+                        (unsigned long long)(b->size + n));
+    }
+  } else {
+    unmap(b);
+    if (hato__write_all(b->fd, data, n) < 0) {
+      hato_status rc = hato__fail_errno(err, "cannot write byte %llu of a payload in %s",
+                                        (unsigned long long)b->size, blob_dir(b));
+      (void)lseek(b->fd, (off_t)b->size, SEEK_SET);
+      return rc;
+    }
+  }
+  b->size += n;
+  return HATO_OK;
+}
+
+uint64_t hato__blob_size(const hato__blob *b) { return b->size; }
+
+const uint8_t *hato__blob_data(hato__blob *b, hato_error *err) {
+  static const uint8_t empty[1];
+  hato__error_clear(err);
+  if (b->size == 0) return empty;
+  if (b->fd < 0) return b->mem.data;
+  if (b->map != NULL) return b->map;
+  void *map = mmap(NULL, (size_t)b->size, PROT_READ, MAP_SHARED, b->fd, 0);
+  if (map == MAP_FAILED) {
+    (void)hato__fail_errno(err, "cannot map a payload of %llu bytes", (unsigned long long)b->size);
+    return NULL;
+  }
+  b->map = map;
+  b->map_len = (size_t)b->size;
+  return map;
+}

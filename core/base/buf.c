@@ -1,0 +1,88 @@
+#include "base/buf.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+void hato__buf_free(hato__buf *b) {
+  if (b == NULL) return;
+  free(b->data);
+  *b = (hato__buf){0};
+}
+
+void hato__buf_clear(hato__buf *b) {
+  b->len = 0;
+  b->failed = false;
+}
+
+bool hato__buf_reserve(hato__buf *b, size_t more) {
+  if (b->failed) return false;
+  if (b->data != NULL && b->cap - b->len >= more) return true;
+  size_t cap = b->cap < 64 ? 64 : b->cap;
+  size_t want;
+  if (__builtin_add_overflow(b->len, more, &want)) {
+    b->failed = true;
+    return false;
+  }
+  while (cap < want) {
+    if (cap > SIZE_MAX / 2) cap = want;
+    else cap *= 2;
+  }
+  uint8_t *data = realloc(b->data, cap);
+  if (data == NULL) {
+    b->failed = true;
+    return false;
+  }
+  b->data = data;
+  b->cap = cap;
+  return true;
+}
+
+void hato__buf_consume(hato__buf *b, size_t n) {
+  if (n >= b->len) {
+    b->len = 0;
+    return;
+  }
+  if (n == 0) return;
+  memmove(b->data, b->data + n, b->len - n);
+  b->len -= n;
+}
+
+void hato__buf_printf(hato__buf *b, const char *fmt, ...) {
+  if (!hato__buf_reserve(b, 64)) return;
+  size_t room = b->cap - b->len;
+  va_list ap;
+  va_start(ap, fmt);
+  int n = vsnprintf((char *)b->data + b->len, room, fmt, ap);
+  va_end(ap);
+  if (n < 0) {
+    b->failed = true;
+    return;
+  }
+  if ((size_t)n >= room) {
+    if (!hato__buf_reserve(b, (size_t)n + 1)) return;
+    va_start(ap, fmt);
+    (void)vsnprintf((char *)b->data + b->len, (size_t)n + 1, fmt, ap);
+    va_end(ap);
+  }
+  b->len += (size_t)n;
+}
+
+char *hato__buf_text(hato__buf *b) {
+  if (!hato__buf_reserve(b, 1)) return NULL;
+  b->data[b->len] = 0;
+  return (char *)b->data;
+}
+
+const char *hato__read_str(hato__reader *r, uint32_t max, uint32_t *n) {
+  uint32_t len = 0;
+  const uint8_t *at = hato__read_bytes(r, &len);
+  *n = 0;
+  if (at == NULL) return NULL;
+  if (len > max || memchr(at, 0, len) != NULL) {
+    r->failed = true;
+    return NULL;
+  }
+  *n = len;
+  return (const char *)at;
+}
