@@ -1,0 +1,24 @@
+# libhato: the client, the embedded dispatcher and what they know.
+if(TARGET hato_client)
+  add_library(hato SHARED $<TARGET_OBJECTS:hato_client>)
+  set_target_properties(hato PROPERTIES
+    VERSION ${PROJECT_VERSION} SOVERSION 0 LINKER_LANGUAGE C
+    LINK_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/libhato.map)
+  # hato_strerror is public and lives in base: nothing of base may be left out.
+  target_link_libraries(hato PRIVATE
+    hato_flags "$<LINK_LIBRARY:WHOLE_ARCHIVE,hato_base_a>" hato_client_a hato_deps_shared)
+  target_link_options(hato PRIVATE
+    -Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/libhato.map
+    $<$<NOT:$<BOOL:${HATO_SANITIZE}>>:-Wl,--no-undefined>)
+  target_include_directories(hato INTERFACE
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/core/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+endif()
+
+# The binary: all but libc, libm and libudev inside. Not a PIE, because Debian's
+# libnng.a is not position-independent code.
+if(EXISTS ${PROJECT_SOURCE_DIR}/core/cli/main.c)
+  add_executable(hato_binary core/cli/main.c)
+  set_target_properties(hato_binary PROPERTIES OUTPUT_NAME hato)
+  target_link_libraries(hato_binary PRIVATE hato_flags hato_deps hato_cli_a hato_deps_archive)
+  target_link_options(hato_binary PRIVATE -no-pie -static-libgcc)
+endif()

@@ -1,0 +1,79 @@
+/* Unit tests over Check. A file tests/unit/test_<layer>[_<what>].c is one
+ * program; it links the layer its name begins with and what that layer knows
+ * (all layers when it names none). In it:
+ *
+ *   UNIT_TEST(grows_by_doubling) { ck_assert_uint_eq(...); }
+ *   UNIT_TEST_LIMIT(many_threads, 30) { ... }       seconds, instead of 10
+ *   UNIT_MAIN("buf")                                last line; the suite's name
+ *
+ * Tests register themselves: none can be forgotten. Check runs each in a process
+ * of its own, ctest runs each as one of its tests. `--list` prints the names;
+ * a name as argument runs that test alone; -n runs it without fork, for gdb. */
+#ifndef HATO_TESTS_UNIT_H
+#define HATO_TESTS_UNIT_H
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct unit_test {
+  const char *name;
+  const TTest *test;
+  double limit;
+};
+
+/* Sanitized code is several times slower. */
+#ifdef HATO_SANITIZED
+#define UNIT_PATIENCE 4.0
+#else
+#define UNIT_PATIENCE 1.0
+#endif
+
+#define UNIT_TEST(name) UNIT_TEST_LIMIT(name, 10)
+#define UNIT_TEST_LIMIT(name_, seconds)                                                     \
+  static void name_##_fn(int _i);                                                           \
+  static const TTest name_##_ttest = {"" #name_, name_##_fn, __FILE__, __LINE__};           \
+  static const struct unit_test name_##_unit                                                \
+      __attribute__((used, aligned(sizeof(void *)), section("unit_tests"))) = {             \
+          #name_, &name_##_ttest, (seconds)};                                               \
+  static void name_##_fn(int _i CK_ATTRIBUTE_UNUSED)
+
+/* The linker names the ends of the section. */
+extern const struct unit_test __start_unit_tests[], __stop_unit_tests[];
+
+static inline int unit_main(const char *suite_name, int argc, char **argv) {
+  const char *only = NULL;
+  enum fork_status fork_mode = CK_FORK;
+  for (int i = 1; i < argc; i++) {
+    if (strcmp(argv[i], "--list") == 0) {
+      for (const struct unit_test *t = __start_unit_tests; t < __stop_unit_tests; t++)
+        printf("%s %.0f\n", t->name, t->limit * UNIT_PATIENCE + 5);
+      return 0;
+    }
+    if (strcmp(argv[i], "-n") == 0) fork_mode = CK_NOFORK;
+    else only = argv[i];
+  }
+  Suite *suite = suite_create(suite_name);
+  int found = 0;
+  for (const struct unit_test *t = __start_unit_tests; t < __stop_unit_tests; t++) {
+    if (only && strcmp(only, t->name) != 0) continue;
+    TCase *tc = tcase_create(t->name);
+    tcase_set_timeout(tc, t->limit * UNIT_PATIENCE);
+    tcase_add_test(tc, t->test);
+    suite_add_tcase(suite, tc);
+    found++;
+  }
+  SRunner *runner = srunner_create(suite);
+  srunner_set_fork_status(runner, fork_mode);
+  srunner_run_all(runner, CK_NORMAL);
+  int failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  if (!found) fprintf(stderr, "%s: no test named %s\n", suite_name, only ? only : "anything");
+  return failed == 0 && found > 0 ? 0 : 1;
+}
+
+#define UNIT_MAIN(suite) \
+  int main(int argc, char **argv) { return unit_main(suite, argc, argv); }
+
+#endif
