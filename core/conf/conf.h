@@ -37,8 +37,8 @@ typedef struct hato__conf_row {
   char short_name;  /* one letter or digit; 0: none */
   hato__conf_type type;
   const char *def;          /* default, as it would be typed; NULL: none. Not of a list */
-  int64_t min, max;         /* INT, SIZE (bytes), DURATION (ns): inclusive; both 0: no limits.
-                               OPERANDS: how many; both 0: any number */
+  int64_t min, max;         /* INT, SIZE (bytes), DURATION (ns): inclusive; both 0: no limits;
+                               max below min: no upper limit. OPERANDS: how many, in the same way */
   const char *const *names; /* ENUM: NULL-terminated */
   const char *unit;         /* for help, as "seconds"; NULL: none */
   const char *metavar;      /* for help, as "N"; NULL: one that fits the type */
@@ -97,9 +97,10 @@ hato_status hato__conf_check(const hato__conf *c, hato_error *err);
 
 /* ---- the configuration file -------------------------------------------- */
 
-/* INI: "[kind NAME]" or "[kind]" starts a section, "key = value" a line;
- * "#" and ";" start comments (";" also after a blank within a line); an indented
- * line continues the value above it. Values may stand in double quotes. */
+/* INI: "[kind NAME]" or "[kind]" starts a section, "key = value" a line; a line
+ * that begins with "#" or ";" is a comment, and so is what follows a blank and
+ * ";"; an indented line continues the value above it (of a list: one more).
+ * Values may stand in double quotes. */
 typedef struct hato__conf_sections {
   const char *const *kinds; /* known kinds, NULL-terminated; "" is the top of the file */
   /* Where the values of a section go (name "" when it has none); called once a
