@@ -12,6 +12,12 @@
 
 #include "proto/frame.h"
 
+#define PROTO_WORDS_MAX 400u        /* words of REFUSED, GOODBYE, REJECTED; encoders cut longer ones */
+#define PROTO_NAME_MAX 255u         /* label, host, version; encoders cut longer ones */
+#define PROTO_RUNS_MAX 10000u       /* runs of one message */
+#define PROTO_TASKS_MAX UINT32_MAX  /* tasks of one submission: an index is a u32 */
+#define PROTO_RESULT_WORDS_MAX 512u /* words of an error value; the encoder cuts longer ones */
+
 /* ---- admission ---- */
 typedef enum proto_role { PROTO_ROLE_CLIENT = 1, PROTO_ROLE_DAEMON = 2 } proto_role;
 typedef enum proto_method { PROTO_METHOD_PEER_UID = 1, PROTO_METHOD_SECRET = 2 } proto_method;
@@ -99,7 +105,8 @@ hato_status proto_object_decode(proto_object *m, const uint8_t *body, size_t n, 
 /* ---- submitting ----
  * SUBMIT opens (client id, seq): u64 seq, u32 spec (the client's number), u8 args kind,
  * u8 flags, u16 0, u64 count, i64 start, i64 step. EXPLICIT arguments follow in ARGS until
- * count is reached; NONE and COUNTED need none. ACCEPTED or REJECTED answers at once. */
+ * count is reached; NONE and COUNTED need none. ACCEPTED or REJECTED answers at once.
+ * Decoding refuses a count of 0 or over PROTO_TASKS_MAX, and a COUNTED whose last passes an i64. */
 typedef enum proto_args_kind {
   PROTO_ARGS_NONE = 0,     /* no argument */
   PROTO_ARGS_EXPLICIT = 1, /* in ARGS */
@@ -281,7 +288,7 @@ hato_status proto_result_decode(proto_result *r, const uint8_t *record, size_t n
 
 /* ---- PIECE: u64 task, u32 attempt, u8 channel, u8 last, u16 status (0; else the sender gave up,
  * with last), then data. CREDIT: u64 task, u32 attempt, u8 channel, 3 x 0, u64 further bytes the
- * receiver takes. Without credit no data may be sent (an empty last piece may). */
+ * receiver takes (at most PROTO_PAYLOAD_MAX a message). Without credit no data may be sent (an empty last piece may). */
 typedef enum proto_channel { PROTO_CH_IN = 0, PROTO_CH_OUT = 1, PROTO_CH_ERR = 2 } proto_channel;
 typedef struct proto_piece {
   uint64_t task;

@@ -41,8 +41,10 @@ typedef struct proto_spec {
 } proto_spec;
 
 void proto_spec_encode(hato__buf *out, const proto_spec *s); /* bare bytes, no frame */
-/* Allocates; proto_spec_free also frees a partial one. Checks that a command has
- * argv[0], a function a symbol and an object, strings hold no NUL. */
+/* Allocates each string and list by itself; argv and env come out never NULL. On
+ * failure *s is empty; proto_spec_free is safe on it, and on a partly filled one.
+ * Checks that a command has argv[0], a function a symbol and an object, strings hold
+ * no NUL. PROTOCOL: malformed; NOT_SUPPORTED: a field, kind or flag of a later hato. */
 hato_status proto_spec_decode(proto_spec *s, const uint8_t *bytes, size_t n, hato_error *err);
 void proto_spec_free(proto_spec *s);
 
