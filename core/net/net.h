@@ -1,0 +1,124 @@
+/*
+ * net - connections: NNG byte streams that carry frames, admitted before
+ * anything is read from them, and in-process pairs that look the same.
+ *
+ * A connection pulls: its owner says net_wake when it has something, and the
+ * connection asks for it by `fill` when no send is in flight. So at most one
+ * send is in flight, whatever is produced meanwhile joins the next one, and
+ * nothing is timed.
+ *
+ * Callbacks run on NNG's threads (or, on net_wake, on the caller's, when the
+ * connection was idle), with no lock of net held. `frame` and `batch` of one
+ * connection never run at once, nor do two `fill`s; `frame` and `fill` may.
+ * Signals are blocked while NNG starts its threads. After fork nothing here may
+ * be called.
+ */
+#ifndef HATO_NET_H
+#define HATO_NET_H
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "hato/status.h"
+#include "proto/message.h"
+
+typedef struct net_conn net_conn;
+typedef struct net_listener net_listener;
+
+/* Bytes shared by reference; immutable once shared. */
+typedef struct net_data net_data;
+net_data *net_data_ref(net_data *d);
+void net_data_unref(net_data *d); /* NULL is fine */
+net_data *net_data_new(size_t n, uint8_t **bytes);                                           /* NULL: no memory */
+net_data *net_data_wrap(const void *bytes, size_t n, void (*release)(void *arg), void *arg); /* borrowed until release */
+
+/* A received frame. body is valid during the callback; frames of
+ * NET_BY_REFERENCE bytes or more were read into a buffer of their own, `data`,
+ * which may be kept with net_data_ref (NULL for smaller ones). header points at
+ * the 8 bytes before the body, so that a frame can be forwarded as it came. */
+#define NET_BY_REFERENCE (16u * 1024u)
+typedef struct net_frame {
+  uint8_t type;
+  uint32_t len;
+  const uint8_t *header;
+  const uint8_t *body;
+  net_data *data;
+} net_frame;
+
+/* What a fill appends to: whole frames into `bytes`, then up to NET_REFS
+ * stretches of shared data, sent after the bytes in order. Aim at 64-256 KB a fill. */
+#define NET_REFS 6
+typedef struct net_out {
+  hato__buf bytes;
+  unsigned n_refs;
+  struct {
+    net_data *data; /* the reference is given to the connection */
+    const uint8_t *at;
+    size_t len;
+  } refs[NET_REFS];
+} net_out;
+
+typedef struct net_ops {
+  /* One frame, admitted peers only. Anything but OK closes the connection, logged
+   * with err's words; nothing else is touched. */
+  hato_status (*frame)(void *owner, net_conn *c, const net_frame *f, hato_error *err);
+  /* After the last whole frame of what one receive brought: wake others now. May be NULL. */
+  void (*batch)(void *owner, net_conn *c);
+  /* Append what there is to send; leaving out empty makes the connection idle until net_wake. */
+  void (*fill)(void *owner, net_conn *c, net_out *out);
+  /* What the last fill gave is in the kernel (of an in-process pair: was handled). Comes
+   * before the next fill, often inside the same call. May be NULL. */
+  void (*sent)(void *owner, net_conn *c);
+  /* The end, exactly once, after which no other callback comes: by the peer, by an error,
+   * or by net_close. The owner's reference is to be given back with net_release then. */
+  void (*closed)(void *owner, net_conn *c, hato_status why, const char *words);
+} net_ops;
+
+/* How peers prove themselves. The secret is copied. */
+typedef struct net_auth {
+  bool have_secret;
+  uint8_t secret[32];
+} net_auth;
+
+typedef struct net_peer {
+  proto_role role;
+  proto_method method;
+  char address[128]; /* for people */
+  bool local;        /* Unix socket or in-process */
+} net_peer;
+
+/* ---- dialling ----
+ * Blocks, until admitted or timeout_ms passed; retries what may pass (EAGAIN of a full
+ * ipc backlog, refused until `patient` ms passed). The connection is idle until net_start.
+ * REFUSED/UNREACHABLE/TIMED_OUT: nobody there; PEER_AUTH: refused, with the peer's words;
+ * PROTOCOL: other version, or not hato. */
+hato_status net_dial(const char *url, proto_role role, const net_auth *auth, unsigned timeout_ms, unsigned patient_ms,
+                     net_conn **out, hato_error *err);
+
+/* ---- listening ----
+ * admitted gets each admitted connection and must call net_start on it (or net_close and
+ * net_release). At the descriptor limit accepting pauses for a while and says so in the
+ * log (id ACCEPT-PAUSED). Connections that do not finish their admission in 10 s are closed. */
+typedef void net_admitted(void *arg, net_conn *c);
+hato_status net_listen(const char *url, const net_auth *auth, const hato__log *log, net_admitted *admitted, void *arg,
+                       net_listener **out, hato_error *err);
+const char *net_listener_url(const net_listener *l); /* with the real port */
+void net_listener_close(net_listener *l);            /* blocks until no callback of it runs; NULL is fine */
+
+/* ---- in one process ---- */
+hato_status net_pair(net_conn **client, net_conn **server, hato_error *err);
+
+/* ---- connections ---- */
+void net_start(net_conn *c, const net_ops *ops, void *owner); /* ops is borrowed for good */
+void net_wake(net_conn *c);                 /* any thread, also inside callbacks; may run fill */
+void net_close(net_conn *c, hato_status why, const char *words); /* any thread; returns at once */
+void net_release(net_conn *c);              /* gives the reference back; after closed, or before net_start */
+const net_peer *net_peer_of(const net_conn *c);
+/* Stop and resume reading (backpressure): while paused, no further frame callback after the current batch. */
+void net_pause(net_conn *c, bool paused);
+/* Bytes received and sent, ever. */
+void net_traffic(const net_conn *c, uint64_t *in, uint64_t *out);
+
+/* Starts NNG with all signals blocked; called by the functions above. Any thread. */
+hato_status net_init(hato_error *err);
+
+#endif
