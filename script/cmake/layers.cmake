@@ -42,7 +42,7 @@ hato_layer(cli core/cli EXCEPT main.c KNOWS client dispatcher daemon executor la
 # hato; those of launchers/modules are compiled in as well, their descriptor
 # then named hato__launcher_<name>.
 set(HATO_MODULES "")
-set(HATO_MODULE_MAP ${PROJECT_SOURCE_DIR}/cmake/module.map)
+set(HATO_MODULE_MAP ${PROJECT_SOURCE_DIR}/script/cmake/module.map)
 function(hato_module name)
   add_library(hato_launcher_${name} MODULE ${ARGN})
   target_link_libraries(hato_launcher_${name} PRIVATE hato_flags)

@@ -3,12 +3,12 @@ if(TARGET hato_client)
   add_library(hato SHARED $<TARGET_OBJECTS:hato_client>)
   set_target_properties(hato PROPERTIES
     VERSION ${PROJECT_VERSION} SOVERSION 0 LINKER_LANGUAGE C
-    LINK_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/libhato.map)
+    LINK_DEPENDS ${PROJECT_SOURCE_DIR}/script/cmake/libhato.map)
   # hato_strerror is public and lives in base: nothing of base may be left out.
   target_link_libraries(hato PRIVATE
     hato_flags "$<LINK_LIBRARY:WHOLE_ARCHIVE,hato_base_a>" hato_client_a hato_deps_shared)
   target_link_options(hato PRIVATE
-    -Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/libhato.map
+    -Wl,--version-script=${PROJECT_SOURCE_DIR}/script/cmake/libhato.map
     $<$<NOT:$<BOOL:${HATO_SANITIZE}>>:-Wl,--no-undefined>)
   target_include_directories(hato INTERFACE
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/core/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
