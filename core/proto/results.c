@@ -101,7 +101,7 @@ static inline const uint8_t *take_bytes(const uint8_t **at, const uint8_t *end, 
 static inline const uint8_t *load_head(proto_result *r, const uint8_t *at) {
   r->task = proto_load_u64(at + 4);
   r->attempt = proto_load_u32(at + 12);
-  r->error = (uint16_t)(at[16] | at[17] << 8);
+  r->error = proto_load_u16(at + 16);
   r->wall_ns = proto_load_u64(at + 20);
   at += RECORD_HEAD;
   r->wait_status = 0;
@@ -141,7 +141,7 @@ static inline hato_status load(proto_result *r, const uint8_t *at, const uint8_t
   r->raw = at;
   r->raw_len = size + 4;
   end = at + r->raw_len;
-  r->flags = (uint16_t)(at[18] | at[19] << 8);
+  r->flags = proto_load_u16(at + 18);
   if ((r->flags & ~FLAGS) != 0) return wrong(err, "flags", "unknown");
   if (r->raw_len < RECORD_MIN + optional_size(r->flags)) return wrong(err, "record", "cut short");
   if ((r->flags & PROTO_RESULT_USAGE) && proto_load_u32(at + RECORD_HEAD + 4) != 0)

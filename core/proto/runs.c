@@ -43,7 +43,7 @@ proto_run proto_run_at(const proto_runs *m, uint32_t i) {
   return (proto_run){.first = proto_load_u64(at),
                      .count = proto_load_u32(at + 8),
                      .attempt = proto_load_u32(at + 12),
-                     .value = (uint16_t)(at[16] | at[17] << 8)};
+                     .value = proto_load_u16(at + 16)};
 }
 
 void proto_take_encode(hato__buf *out, uint32_t count) {

@@ -40,6 +40,11 @@ static inline uint8_t *proto_put_zero(uint8_t *at, size_t n) {
   return at + n;
 }
 
+static inline uint16_t proto_load_u16(const uint8_t *at) {
+  uint16_t v;
+  memcpy(&v, at, sizeof v);
+  return le16toh(v);
+}
 static inline uint32_t proto_load_u32(const uint8_t *at) {
   uint32_t v;
   memcpy(&v, at, sizeof v);
@@ -108,7 +113,7 @@ static inline uint8_t proto_get_u8(proto_cursor *c, const char *field) {
 }
 static inline uint16_t proto_get_u16(proto_cursor *c, const char *field) {
   const uint8_t *at = proto_get_raw(c, 2, field);
-  return at ? (uint16_t)(at[0] | at[1] << 8) : 0;
+  return at ? proto_load_u16(at) : 0;
 }
 static inline uint32_t proto_get_u32(proto_cursor *c, const char *field) {
   const uint8_t *at = proto_get_raw(c, 4, field);
