@@ -101,10 +101,11 @@ class Links(Case):
         self.assertEqual(wrong, [])
 
     def test_external_names_say_whose_they_are(self):
-        """Public names begin with hato_, internal ones with hato__."""
+        """hato_ is public, hato__ internal; a layer's own prefix does as well."""
         owner, _ = self.owners()
-        ours = re.compile(r"hato_")
-        self.assertEqual([name for name in owner if not ours.match(name) and not name.startswith(("_", "."))], [])
+        wrong = [f"{name} of {layer}" for name, layer in owner.items()
+                 if not name.startswith(("hato_", f"{layer}_", "_", "."))]
+        self.assertEqual(wrong, [])
 
     def test_public_names_are_in_the_public_headers(self):
         headers = "".join(p.read_text() for p in table.sources("core/include/hato"))
@@ -170,6 +171,21 @@ class Headers(Case):
     @limit(60)
     def test_compile_alone_as_cxx(self):
         self.compile_alone("g++", "-xc++", "-std=c++17")
+
+
+class Clang(Case):
+    """gcc's warnings are seen by the build; clang has others."""
+
+    @limit(120)
+    def test_the_sources_are_clean_under_clang_too(self):
+        if not shutil.which("clang"):
+            self.skipTest("no clang")
+        flags = ["-std=gnu17", "-D_GNU_SOURCE", "-fsyntax-only", "-Wall", "-Wextra", "-Wshadow", "-Wconversion",
+                 "-Wno-sign-conversion", "-Wformat=2", "-Werror"]
+        roots = [f"-I{SOURCE / 'core'}", f"-I{SOURCE / 'core/include'}", f"-I{SOURCE}", f"-I{BUILD / 'generated'}"]
+        folders = [folder for folder, _ in table.TABLE.values()] + table.MODULES
+        files = [path for folder in folders for path in table.sources(folder) if path.suffix == ".c"]
+        self.run_command("clang", *flags, *roots, *files, timeout=110)
 
 
 main()

@@ -196,6 +196,7 @@ class Case(unittest.TestCase):
         self.env.update(
             HOME=str(self.dir / "home"),
             XDG_STATE_HOME=str(self.dir / "state"),
+            HATO_LOCAL_DIR=str(self.dir / "run"),
             XDG_RUNTIME_DIR=str(self.dir / "run"),
             XDG_CONFIG_HOME=str(self.dir / "config"),
             TMPDIR=str(self.dir / "tmp"),
