@@ -1,7 +1,7 @@
 # What `cmake --install` lays down; everything in it finds the rest from where it
 # stands, so that the tree may be moved.
 include(CMakePackageConfigHelpers)
-set(HATO_LAUNCHER_DIR ${CMAKE_INSTALL_LIBDIR}/hato/launchers)
+set(HATO_LAUNCHER_DIR lib/hato/launchers) # where bin/hato looks: ../lib, multiarch or not
 set(HATO_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/hato)
 
 if(TARGET hato_binary)
