@@ -16,11 +16,11 @@ present() {
 # missing_packages GROUP...: those of the groups that are not there, one a line.
 missing_packages() {
   local group package probe wanted
-  while read -r group package probe; do
+  grep -v '^ *#' "$root/script/packages" | while read -r group package probe; do
     for wanted in "$@"; do
-      [ "$group" = "$wanted" ] && ! present "$probe" && printf '%s\n' "$package"
+      if [ "$group" = "$wanted" ] && ! present "$probe"; then printf '%s\n' "$package"; fi
     done
-  done < <(grep -v '^ *#' "$root/script/packages") | sort -u
+  done | sort -u
 }
 
 # as_root COMMAND...: as root, without asking for a password.
@@ -36,13 +36,15 @@ may_install() {
 # need GROUP...: installs what the groups lack; where that cannot be, says what it is and exits with 2.
 need() {
   local missing
-  mapfile -t missing < <(missing_packages "$@")
+  # shellcheck disable=SC2207 # names of packages have no blanks
+  missing=($(missing_packages "$@"))
   [ ${#missing[@]} -eq 0 ] && return 0
   if may_install; then
     say "installing: ${missing[*]}"
     as_root apt-get update -q >/dev/null || true
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" >&2 </dev/null
-    mapfile -t missing < <(missing_packages "$@")
+    # shellcheck disable=SC2207
+    missing=($(missing_packages "$@"))
     [ ${#missing[@]} -eq 0 ] && return 0
   fi
   say "missing, and not to be installed from here (no apt-get, no root, or apt-get failed):"
