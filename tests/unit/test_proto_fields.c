@@ -87,7 +87,7 @@ UNIT_TEST(submit_counts_within_limits) {
                     .args = PROTO_ARGS_COUNTED,
                     .count = PROTO_TASKS_MAX,
                     .start = INT64_MIN,
-                    .step = INT64_C(1) << 32};
+                    .step = INT64_C(1) << 31};
   ck_assert_int_eq(submit_again(s), HATO_OK);
   s.step = INT64_MAX;
   ck_assert_int_eq(submit_again(s), HATO_PROTOCOL);
