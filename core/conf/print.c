@@ -64,6 +64,7 @@ void conf__metavar(hato__buf *out, const hato__conf_row *r) {
 static void put_range(hato__buf *out, const hato__conf_row *r) {
   bool low = conf__has_min(r) && r->min != INT64_MIN && (r->min != 0 || r->type == HATO__CONF_INT);
   bool high = conf__has_max(r) && r->max != INT64_MAX;
+  if (r->type == HATO__CONF_DURATION && r->min == 1) low = false;
   if (!low && !high) return;
   if (out->len > 0) hato__buf_printf(out, "; ");
   if (!low) hato__buf_printf(out, "at most ");

@@ -44,6 +44,8 @@ static void put_limits(hato__buf *out, const hato__conf_row *r) {
     conf__format(out, r->type, r->min);
     hato__buf_printf(out, " to ");
     conf__format(out, r->type, r->max);
+  } else if (low && r->type == HATO__CONF_DURATION && r->min == 1) { /* nobody means a nanosecond */
+    hato__buf_printf(out, " of more than 0");
   } else if (low && !(r->type != HATO__CONF_INT && r->min == 0)) {
     hato__buf_printf(out, " of at least ");
     conf__format(out, r->type, r->min);
