@@ -22,9 +22,9 @@ TABLE = {
     "client": ("core/client", ["proto", "net", "session", "dispatcher"]),
     "cli": ("core/cli", ["client", "dispatcher", "daemon", "launchers", "conf", "session"]),
 }
-# Single headers beyond the rows. The words and numbers of hato_status are base's,
-# too, and the binary's main calls the executor's entry.
-HEADERS = {"cli": {"executor/executor.h"}}
+# Single headers beyond the rows: the binary's main calls the executor's entry, and
+# the daemon reads the exit codes of the executors it starts.
+HEADERS = {"cli": {"executor/executor.h"}, "daemon": {"executor/executor.h"}}
 PUBLIC = {
     "hato/status.h": set(TABLE),
     "hato/launcher.h": {"launchers", "dispatcher", "cli"},
