@@ -1,0 +1,268 @@
+/*
+ * Admission, the listener's side: a connection is ours until its peer has proven itself,
+ * with an owner of our own behind the same callbacks, and its frames are small. This is
+ * the one place where peers are admitted.
+ */
+#include "net/listener.h"
+#include "base/clock.h"
+#include "base/io.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef enum step { WANT_HELLO, WANT_PROOF, WELCOMED, REFUSED } step;
+
+struct net__admission {
+  hato__link link;
+  net_listener *l;
+  net_conn *c;
+  uint64_t since;
+  step step; /* this and what follows are the reader's */
+  bool logged;
+  uint8_t role;
+  uint8_t hello[NET_HELLO_BODY], challenge[NET_CHALLENGE_BODY];
+  /* From the reader to the writer, under the listener's lock. */
+  hato__buf reply;
+  bool welcomed; /* the reply ends with WELCOME */
+  bool leaving;  /* the writer's: what it sends ends with WELCOME */
+};
+
+static void log_refused(net__admission *a, const char *reason) {
+  if (a->logged) return;
+  a->logged = true;
+  hato__warn(&a->l->log, "PEER-REFUSED", "%s: %s", a->c->peer.address, reason);
+}
+
+static void answer(net__admission *a, const hato__buf *reply, bool welcomed) {
+  pthread_mutex_lock(&a->l->lock);
+  if (reply->failed) a->reply.failed = true;
+  hato__buf_append(&a->reply, reply->data, reply->len);
+  a->welcomed = welcomed;
+  pthread_mutex_unlock(&a->l->lock);
+  net_wake(a->c);
+}
+
+/* Says no, and then waits for the peer to read it and go: to close at once could lose the words. */
+static void refuse(net__admission *a, hato_status status, const char *words, const char *reason) {
+  a->step = REFUSED;
+  a->c->discard = true;
+  log_refused(a, reason);
+  hato__buf reply = {0};
+  proto_words_encode(&reply, PROTO_REFUSED, (int)status, words);
+  answer(a, &reply, false);
+  hato__buf_free(&reply);
+}
+
+static void welcome(net__admission *a, proto_method method, const proto_mac *m) {
+  a->step = WELCOMED;
+  a->c->peer.role = (proto_role)a->role;
+  a->c->peer.method = method;
+  net__gate_shut(a->c); /* what else came is for the next owner */
+  hato__buf reply = {0};
+  proto_mac_encode(&reply, PROTO_WELCOME, m);
+  answer(a, &reply, true); /* may end the admission */
+  hato__buf_free(&reply);
+}
+
+static void challenge(net__admission *a) {
+  proto_challenge m = {.version = PROTO_VERSION, .method = PROTO_METHOD_SECRET};
+  hato__random(m.nonce, sizeof m.nonce);
+  a->step = WANT_PROOF;
+  hato__buf reply = {0};
+  proto_challenge_encode(&reply, &m);
+  if (!reply.failed) memcpy(a->challenge, reply.data + PROTO_HEADER, NET_CHALLENGE_BODY);
+  answer(a, &reply, false);
+  hato__buf_free(&reply);
+}
+
+static void hello(net__admission *a, const net_frame *f) {
+  proto_hello m;
+  hato_error err = {0};
+  char words[160];
+  if (proto_hello_decode(&m, f->body, f->len, &err) != HATO_OK || f->len != NET_HELLO_BODY) {
+    refuse(a, HATO_PROTOCOL, err.text, err.text);
+    return;
+  }
+  if (m.version_low > PROTO_VERSION || m.version_high < PROTO_VERSION) {
+    if (m.version_low == m.version_high)
+      snprintf(words, sizeof words, "this hato speaks protocol version %d, the peer version %u", PROTO_VERSION,
+               m.version_low);
+    else
+      snprintf(words, sizeof words, "this hato speaks protocol version %d, the peer versions %u to %u",
+               PROTO_VERSION, m.version_low, m.version_high);
+    refuse(a, HATO_PROTOCOL, words, words);
+    return;
+  }
+  a->role = m.role;
+  memcpy(a->hello, f->body, NET_HELLO_BODY);
+  if (a->l->kind != NET_LOCAL) {
+    challenge(a);
+    return;
+  }
+  uint64_t uid;
+  if (net__peer_is_self(a->c->stream, &uid)) {
+    welcome(a, PROTO_METHOD_PEER_UID, &(proto_mac){{0}});
+    return;
+  }
+  snprintf(words, sizeof words, "belongs to user %" PRIu64 ", not to the session's", uid);
+  refuse(a, HATO_PEER_AUTH, "not admitted", words);
+}
+
+static void proof(net__admission *a, const net_frame *f) {
+  proto_mac m, want, answer;
+  hato_error err = {0};
+  if (proto_mac_decode(&m, f->body, f->len, &err) != HATO_OK) {
+    refuse(a, HATO_PROTOCOL, err.text, err.text);
+    return;
+  }
+  const uint8_t *secret = a->l->auth.secret;
+  if (!net__mac_proof(want.mac, secret, a->hello, a->challenge) || !net__mac_equal(m.mac, want.mac) ||
+      !net__mac_welcome(answer.mac, secret, a->hello, a->challenge, m.mac)) {
+    refuse(a, HATO_PEER_AUTH, "not admitted", "its proof is wrong: it does not hold the session's secret");
+    return;
+  }
+  welcome(a, PROTO_METHOD_SECRET, &answer);
+}
+
+static hato_status admission_frame(void *owner, net_conn *c, const net_frame *f, hato_error *err) {
+  (void)c;
+  (void)err;
+  net__admission *a = owner;
+  char words[160];
+  if (a->step == WANT_HELLO && f->type == PROTO_HELLO) {
+    hello(a, f);
+  } else if (a->step == WANT_PROOF && f->type == PROTO_PROOF) {
+    proof(a, f);
+  } else {
+    snprintf(words, sizeof words, "%s before admission, want %s", proto_type_name(f->type),
+             a->step == WANT_HELLO ? "HELLO" : "PROOF");
+    refuse(a, HATO_PROTOCOL, words, words);
+  }
+  return HATO_OK;
+}
+
+void net__admission_garbage(net_conn *c, hato_status status, const char *words) {
+  refuse(c->admission, status, words, words);
+}
+
+static void admission_fill(void *owner, net_conn *c, net_out *out) {
+  (void)c;
+  net__admission *a = owner;
+  pthread_mutex_lock(&a->l->lock);
+  if (a->reply.failed) out->bytes.failed = true;
+  hato__buf_append(&out->bytes, a->reply.data, a->reply.len);
+  hato__buf_clear(&a->reply);
+  a->leaving = a->welcomed;
+  pthread_mutex_unlock(&a->l->lock);
+}
+
+static void admission_sent(void *owner, net_conn *c) {
+  net__admission *a = owner;
+  if (a->leaving) c->handover = true;
+}
+
+/* Takes it off the listener's list, under the lock. */
+static void leave(net__admission *a) {
+  hato__list_remove(&a->link);
+  a->l->n_waiting--;
+}
+
+static void admission_free(net__admission *a) {
+  hato__buf_free(&a->reply);
+  free(a);
+}
+
+static void admission_closed(void *owner, net_conn *c, hato_status why, const char *words) {
+  net__admission *a = owner;
+  net_listener *l = a->l;
+  /* Who only looked whether somebody listens is no news. */
+  bool looked = why == HATO_CLOSED && atomic_load_explicit(&c->in, memory_order_relaxed) == 0;
+  if (a->step != REFUSED && !looked && !(a->step == WELCOMED && why == HATO_CLOSED)) log_refused(a, words);
+  c->admission = NULL;
+  pthread_mutex_lock(&l->lock);
+  leave(a);
+  pthread_cond_signal(&l->quiet);
+  bool room = l->crowded && !l->closing;
+  l->handing += room;
+  pthread_mutex_unlock(&l->lock);
+  admission_free(a);
+  net_release(c);
+  if (room) net__listener_room(l);
+}
+
+static const net_ops admission_ops = {
+    .frame = admission_frame, .fill = admission_fill, .sent = admission_sent, .closed = admission_closed};
+
+void net__handover(net_conn *c) {
+  net__admission *a = c->admission;
+  net_listener *l = a->l;
+  pthread_mutex_lock(&l->lock);
+  if (l->closing || !net__hold(c)) { /* too late: `closed` clears up */
+    pthread_mutex_unlock(&l->lock);
+    net__unhold(c);
+    return;
+  }
+  /* That hold stands for not being started, again. */
+  leave(a);
+  l->handing++;
+  pthread_mutex_unlock(&l->lock);
+  c->ops = NULL;
+  c->owner = NULL;
+  c->started = false;
+  c->admission = NULL;
+  c->limit = PROTO_BODY_MAX;
+  admission_free(a);
+  net__unhold(c); /* the writer's */
+  l->admitted(l->arg, c);
+  net__listener_room(l);
+}
+
+static void admission_fail(net_listener *l, const hato_error *err) {
+  hato__warn(&l->log, "ACCEPT-FAILED", "%s", err->text);
+}
+
+void net__admission_begin(net_listener *l, nng_stream *s) {
+  hato_error err = {0};
+  net_conn *c;
+  net__admission *a = calloc(1, sizeof *a);
+  if (a == NULL) {
+    nng_stream_free(s);
+    hato__fail(&err, HATO_NO_MEMORY, "no memory for a new connection");
+    admission_fail(l, &err);
+    return;
+  }
+  if (net__conn_new(s, l->kind != NET_WS, &c, &err) != HATO_OK) {
+    free(a);
+    admission_fail(l, &err);
+    return;
+  }
+  *a = (net__admission){.l = l, .c = c, .since = hato__now()};
+  c->admission = a;
+  c->limit = NET_ADMISSION_BODY;
+  c->log = l->log;
+  c->peer.local = l->kind == NET_LOCAL;
+  net__peer_address(s, c->peer.local, c->peer.address, sizeof c->peer.address);
+  pthread_mutex_lock(&l->lock);
+  hato__list_push(&l->waiting, &a->link);
+  l->n_waiting++;
+  pthread_mutex_unlock(&l->lock);
+  net_start(c, &admission_ops, a);
+}
+
+void net__admission_expire(net_listener *l, uint64_t now) {
+  for (hato__link *at = l->waiting.next, *next; at != &l->waiting; at = next) {
+    net__admission *a = HATO__ENTRY(at, net__admission, link);
+    next = at->next;
+    uint64_t age = now - a->since;
+    if (age >= NET_ADMISSION_NS) net_close(a->c, HATO_TIMED_OUT, "was not admitted in 10 seconds");
+    else if (l->crowded && age >= NET_SILENCE_NS)
+      net_close(a->c, HATO_TIMED_OUT, "kept silent while others waited to be admitted");
+    else break; /* the rest is younger */
+  }
+}
+
+void net__admission_close_all(net_listener *l) {
+  for (hato__link *at = l->waiting.next; at != &l->waiting; at = at->next)
+    net_close(HATO__ENTRY(at, net__admission, link)->c, HATO_CLOSED, "the listener was closed");
+}

@@ -1,0 +1,221 @@
+/* Dialling: blocks the caller, who gets an admitted connection or words. */
+#include "net/internal.h"
+#include "base/clock.h"
+#include "base/io.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+typedef struct dial {
+  const char *url;
+  net__kind kind;
+  proto_role role;
+  const net_auth *auth;
+  uint64_t deadline, patience; /* clock */
+  nng_aio *aio;
+  nng_stream *stream;
+  proto_method method;
+  uint8_t hello[PROTO_HEADER + NET_HELLO_BODY];
+  uint8_t body[NET_ADMISSION_BODY];
+} dial;
+
+static nng_duration time_left(const dial *d) {
+  uint64_t now = hato__now();
+  uint64_t ms = now >= d->deadline ? 0 : (d->deadline - now) / HATO__MS;
+  return ms < 1 ? 1 : ms > 0x7fffffff ? 0x7fffffff : (nng_duration)ms;
+}
+
+static int connect_once(dial *d) {
+  nng_stream_dialer *dialer = NULL;
+  int rv = nng_stream_dialer_alloc(&dialer, d->url);
+  if (rv != 0) return rv;
+  if (d->kind != NET_LOCAL) (void)nng_stream_dialer_set_bool(dialer, NNG_OPT_TCP_NODELAY, true);
+  nng_aio_set_timeout(d->aio, time_left(d));
+  nng_stream_dialer_dial(dialer, d->aio);
+  nng_aio_wait(d->aio);
+  rv = nng_aio_result(d->aio);
+  if (rv == 0) d->stream = nng_aio_get_output(d->aio, 0);
+  nng_stream_dialer_close(dialer);
+  nng_stream_dialer_free(dialer);
+  return rv;
+}
+
+static bool may_pass(const dial *d, int rv, uint64_t now) {
+  switch (rv) {
+  case NNG_EAGAIN: return now < d->deadline; /* the backlog of a Unix socket is full */
+  case NNG_ECONNREFUSED:
+  case NNG_ENOENT:
+  case NNG_ECONNRESET:
+  case NNG_ECONNABORTED:
+  case NNG_EUNREACHABLE: return now < d->patience && now < d->deadline;
+  default: return false;
+  }
+}
+
+static hato_status connect_patiently(dial *d, hato_error *err) {
+  uint64_t wait = HATO__MS;
+  for (;;) {
+    int rv = connect_once(d);
+    uint64_t now = hato__now();
+    if (rv == 0) return HATO_OK;
+    if (!may_pass(d, rv, now)) {
+      if (rv == NNG_EAGAIN)
+        return hato__fail(err, HATO_TIMED_OUT, "%s: too many others are dialling", d->url);
+      if (rv == NNG_ENOENT) rv = NNG_ECONNREFUSED;
+      if (rv == NNG_ECONNREFUSED)
+        return hato__fail(err, HATO_REFUSED, "%s: nobody listens there", d->url);
+      return net__fail_nng(err, rv, "%s", d->url);
+    }
+    /* Not all who wait come back at once. */
+    uint16_t dice;
+    hato__random(&dice, sizeof dice);
+    uint64_t ns = wait / 2 + wait * dice / 65536;
+    uint64_t end = rv == NNG_EAGAIN || d->patience > d->deadline ? d->deadline : d->patience;
+    if (now + ns > end) ns = end > now ? end - now : 0;
+    nanosleep(&(struct timespec){.tv_sec = (time_t)(ns / HATO__SEC), .tv_nsec = (long)(ns % HATO__SEC)}, NULL);
+    if (wait < 64 * HATO__MS) wait *= 2;
+  }
+}
+
+static hato_status transfer(dial *d, bool send, void *bytes, size_t n, hato_error *err) {
+  uint8_t *at = bytes;
+  while (n > 0) {
+    nng_iov iov = {.iov_buf = at, .iov_len = n};
+    nng_aio_set_iov(d->aio, 1, &iov);
+    nng_aio_set_timeout(d->aio, time_left(d));
+    if (send) nng_stream_send(d->stream, d->aio);
+    else nng_stream_recv(d->stream, d->aio);
+    nng_aio_wait(d->aio);
+    int rv = nng_aio_result(d->aio);
+    if (rv == NNG_ETIMEDOUT)
+      return hato__fail(err, HATO_TIMED_OUT, "%s: connected, but not answered in time", d->url);
+    if (rv == NNG_ECONNSHUT || rv == NNG_ECLOSED || rv == NNG_ECONNRESET)
+      return hato__fail(err, HATO_RESET, "%s: closed before it admitted us", d->url);
+    if (rv != 0) return net__fail_nng(err, rv, "%s", d->url);
+    at += nng_aio_count(d->aio);
+    n -= nng_aio_count(d->aio);
+  }
+  return HATO_OK;
+}
+
+static hato_status send_frame(dial *d, hato__buf *frame, hato_error *err) {
+  if (frame->failed) return hato__fail(err, HATO_NO_MEMORY, "%s: no memory", d->url);
+  return transfer(d, true, frame->data, frame->len, err);
+}
+
+static hato_status refused(const dial *d, uint32_t len, hato_error *err) {
+  proto_words w;
+  hato_status st = proto_words_decode(&w, d->body, len, err);
+  if (st != HATO_OK) return st;
+  return hato__fail(err, w.status == HATO_PROTOCOL ? HATO_PROTOCOL : HATO_PEER_AUTH, "%s: refused: %.*s", d->url,
+                    (int)w.words_len, w.words != NULL ? w.words : "");
+}
+
+/* Reads one frame and not a byte more. REFUSED, in any version, is a failure with its words. */
+static hato_status read_frame(dial *d, proto_type a, proto_type b, uint8_t *type, uint32_t *len, hato_error *err) {
+  uint8_t header[PROTO_HEADER];
+  proto_header h;
+  hato_error bad = {0};
+  hato_status st = transfer(d, false, header, sizeof header, err);
+  if (st != HATO_OK) return st;
+  hato_status wrong = proto_header_decode(&h, header, &bad);
+  bool no = h.type == PROTO_REFUSED && h.len <= sizeof d->body;
+  if (wrong != HATO_OK && !no) return hato__fail(err, wrong, "%s: %s", d->url, bad.text);
+  if (!no && ((h.type != a && h.type != b) || h.len > sizeof d->body))
+    return hato__fail(err, HATO_PROTOCOL, "%s: answered %s of %u bytes, want %s", d->url, proto_type_name(h.type),
+                      h.len, proto_type_name((int)a));
+  st = transfer(d, false, d->body, h.len, err);
+  if (st != HATO_OK) return st;
+  if (no) return refused(d, h.len, err);
+  *type = h.type;
+  *len = h.len;
+  return HATO_OK;
+}
+
+static hato_status say_hello(dial *d, hato_error *err) {
+  proto_hello m = {.role = (uint8_t)d->role, .version_low = PROTO_VERSION, .version_high = PROTO_VERSION};
+  hato__random(m.nonce, sizeof m.nonce);
+  hato__buf b = {0};
+  proto_hello_encode(&b, &m);
+  if (!b.failed && b.len == sizeof d->hello) memcpy(d->hello, b.data, b.len);
+  hato_status st = send_frame(d, &b, err);
+  hato__buf_free(&b);
+  return st;
+}
+
+/* Proves that we hold the secret, and has the listener prove it. The challenge is in body. */
+static hato_status answer_challenge(dial *d, uint32_t len, hato_error *err) {
+  proto_challenge m;
+  uint8_t challenge[NET_CHALLENGE_BODY], type;
+  const uint8_t *hello = d->hello + PROTO_HEADER;
+  hato_status st = proto_challenge_decode(&m, d->body, len, err);
+  if (st != HATO_OK) return st;
+  if (len != sizeof challenge || m.version != PROTO_VERSION || m.method != PROTO_METHOD_SECRET)
+    return hato__fail(err, HATO_PROTOCOL, "%s: wants a proof of method %u for version %u, we have %d for %d", d->url,
+                      m.method, m.version, PROTO_METHOD_SECRET, PROTO_VERSION);
+  if (d->auth == NULL || !d->auth->have_secret)
+    return hato__fail(err, HATO_PEER_AUTH, "%s: wants proof of the session's secret, there is none here", d->url);
+  memcpy(challenge, d->body, sizeof challenge);
+  proto_mac proof, want, welcome;
+  hato__buf b = {0};
+  if (!net__mac_proof(proof.mac, d->auth->secret, hello, challenge) ||
+      !net__mac_welcome(want.mac, d->auth->secret, hello, challenge, proof.mac))
+    return hato__fail(err, HATO_NO_MEMORY, "%s: no memory", d->url);
+  proto_mac_encode(&b, PROTO_PROOF, &proof);
+  st = send_frame(d, &b, err);
+  hato__buf_free(&b);
+  if (st == HATO_OK) st = read_frame(d, PROTO_WELCOME, PROTO_WELCOME, &type, &len, err);
+  if (st == HATO_OK) st = proto_mac_decode(&welcome, d->body, len, err);
+  if (st != HATO_OK) return st;
+  d->method = PROTO_METHOD_SECRET;
+  if (net__mac_equal(welcome.mac, want.mac)) return HATO_OK;
+  return hato__fail(err, HATO_PEER_AUTH, "%s: does not hold the session's secret", d->url);
+}
+
+static hato_status handshake(dial *d, hato_error *err) {
+  uint64_t uid;
+  uint8_t type;
+  uint32_t len;
+  bool self = d->kind == NET_LOCAL && net__peer_is_self(d->stream, &uid);
+  if (d->kind == NET_LOCAL && !self)
+    return hato__fail(err, HATO_PEER_AUTH, "%s: user %" PRIu64 " listens there, not the one we are", d->url, uid);
+  hato_status st = say_hello(d, err);
+  if (st != HATO_OK) return st;
+  st = read_frame(d, PROTO_WELCOME, PROTO_CHALLENGE, &type, &len, err);
+  if (st != HATO_OK) return st;
+  if (type == PROTO_CHALLENGE) return answer_challenge(d, len, err);
+  d->method = PROTO_METHOD_PEER_UID;
+  if (self) return HATO_OK;
+  return hato__fail(err, HATO_PEER_AUTH, "%s: admitted us without a proof of its own", d->url);
+}
+
+hato_status net_dial(const char *url, proto_role role, const net_auth *auth, unsigned timeout_ms, unsigned patient_ms,
+                     net_conn **out, hato_error *err) {
+  *out = NULL;
+  uint64_t now = hato__now();
+  dial d = {.url = url,
+            .role = role,
+            .auth = auth,
+            .deadline = now + timeout_ms * HATO__MS,
+            .patience = now + patient_ms * HATO__MS};
+  hato_status st = net__url_check(url, &d.kind, err);
+  if (st != HATO_OK || (st = net_init(err)) != HATO_OK) return st;
+  int rv = nng_aio_alloc(&d.aio, NULL, NULL);
+  if (rv != 0) return net__fail_nng(err, rv, "%s", url);
+  st = connect_patiently(&d, err);
+  if (st == HATO_OK) st = handshake(&d, err);
+  nng_aio_free(d.aio);
+  if (st != HATO_OK) {
+    nng_stream_free(d.stream);
+    return st;
+  }
+  net_conn *c;
+  st = net__conn_new(d.stream, d.kind != NET_WS, &c, err);
+  if (st != HATO_OK) return st;
+  c->peer = (net_peer){.role = role, .method = d.method, .local = d.kind == NET_LOCAL};
+  snprintf(c->peer.address, sizeof c->peer.address, "%s", url);
+  *out = c;
+  return HATO_OK;
+}

@@ -1,0 +1,254 @@
+/* The reader: one receive posted at a time, its frames handed on, the buffer kept as
+ * small as the traffic allows. Large frames are read straight into data of their own. */
+#include "net/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Behind a large frame this much more is read at once: what follows in a stream of
+ * pieces is mostly another large frame, whose beginning would be copied. */
+#define BEHIND_BIG 4096u
+#define SMALL_IN_A_ROW 4
+
+hato_status net__header_check(net_conn *c, const uint8_t *header, uint32_t *len, hato_error *err) {
+  proto_header h;
+  hato_status st = proto_header_decode(&h, header, err);
+  *len = h.len;
+  if (c->admission != NULL && st != HATO_OK && header[0] == 'H' && header[1] == 'T' && h.type == PROTO_HELLO &&
+      h.len <= c->limit)
+    return HATO_OK; /* of another version: its HELLO says which it speaks */
+  if (st == HATO_OK && h.len > c->limit)
+    return hato__fail(err, HATO_PROTOCOL, "%s: a body of %u bytes before admission, at most %u are allowed",
+                      proto_type_name(h.type), h.len, c->limit);
+  return st;
+}
+
+hato_status net__give(net_conn *c, const uint8_t *header, net_data *data, hato_error *err) {
+  proto_header h = {.type = header[3]};
+  memcpy(&h.len, header + 4, sizeof h.len);
+  net_frame f = {
+      .type = h.type, .len = le32toh(h.len), .header = header, .body = header + PROTO_HEADER, .data = data};
+  hato__error_clear(err);
+  hato_status st = c->ops->frame(c->owner, c, &f, err);
+  if (st != HATO_OK && err->text[0] == 0)
+    hato__fail(err, st, "%s: %s", proto_type_name(f.type), hato_strerror((int)st));
+  return st;
+}
+
+hato_status net__big_begin(net_conn *c, const uint8_t *at, uint32_t have, uint32_t whole, hato_error *err) {
+  c->big = net_data_new(whole, &c->big_bytes);
+  if (c->big == NULL) return hato__fail(err, HATO_NO_MEMORY, "no memory for a frame of %u bytes", whole);
+  memcpy(c->big_bytes, at, have);
+  c->big_have = have;
+  return HATO_OK;
+}
+
+static hato_status give_big(net_conn *c, hato_error *err) {
+  net_data *d = c->big;
+  c->big = NULL;
+  hato_status st = net__give(c, d->bytes, d, err);
+  net_data_unref(d);
+  return st;
+}
+
+/* The frame at the buffer's start is whole, or begins to be read aside, or waits for more. */
+static hato_status next_frame(net_conn *c, uint32_t *at, bool *given, hato_error *err) {
+  const uint8_t *header = c->buf + *at;
+  uint32_t have = c->len - *at, body;
+  *given = false;
+  hato_status st = net__header_check(c, header, &body, err);
+  if (st != HATO_OK) return st;
+  uint32_t whole = PROTO_HEADER + body;
+  if (body >= NET_BY_REFERENCE) {
+    uint32_t take = have < whole ? have : whole;
+    st = net__big_begin(c, header, take, whole, err);
+    if (st != HATO_OK) return st;
+    *at += take;
+    if (take < whole) return HATO_OK;
+    *given = true;
+    return give_big(c, err);
+  }
+  if (have < whole) {
+    c->want = whole;
+    return HATO_OK;
+  }
+  *at += whole;
+  *given = true;
+  return net__give(c, header, NULL, err);
+}
+
+/* Hands on every whole frame, until the gate is shut or the connection closing. */
+static hato_status deliver(net_conn *c, hato_error *err) {
+  /* A frame may end the admission, and the next is then another owner's. */
+  const net_ops *ops = NULL;
+  void *owner = NULL;
+  uint32_t at = 0;
+  bool given = true;
+  hato_status st = HATO_OK;
+  c->want = 0;
+  if (c->big != NULL) {
+    if (c->big_have < c->big->n) return HATO_OK;
+    ops = c->ops, owner = c->owner;
+    st = give_big(c, err);
+  }
+  while (st == HATO_OK && given && c->len - at >= PROTO_HEADER) {
+    if (c->discard || net__closing(c) || !net__gate_is_open(c)) break;
+    const net_ops *now = c->ops;
+    void *owner_now = c->owner;
+    st = next_frame(c, &at, &given, err);
+    if (given) ops = now, owner = owner_now;
+  }
+  if (c->discard) at = c->len;
+  c->len -= at;
+  if (at > 0 && c->len > 0) memmove(c->buf, c->buf + at, c->len);
+  if (ops != NULL && ops->batch != NULL) ops->batch(owner, c);
+  return st;
+}
+
+hato_status net__buf_room(net_conn *c, uint32_t cap, hato_error *err) {
+  if (cap == c->cap) return HATO_OK;
+  uint8_t *buf;
+  if (c->len == 0) { /* nothing to keep: not copied */
+    free(c->buf);
+    buf = malloc(cap);
+    if (buf == NULL) c->cap = 0;
+    c->buf = buf;
+  } else {
+    buf = realloc(c->buf, cap);
+  }
+  if (buf == NULL) return hato__fail(err, HATO_NO_MEMORY, "no memory for a receive buffer of %u bytes", cap);
+  c->buf = buf;
+  c->cap = cap;
+  return HATO_OK;
+}
+
+/* What the last receive brought says how large the next should be. */
+static void judge(net_conn *c, size_t n, size_t room) {
+  c->grow = n == room && c->cap < NET_MOST_BUFFER;
+  if (n >= c->cap / 4) c->small = 0;
+  else if (c->small < SMALL_IN_A_ROW) c->small++;
+}
+
+static hato_status make_room(net_conn *c, hato_error *err) {
+  uint32_t cap = c->cap < NET_IDLE_BUFFER ? NET_IDLE_BUFFER : c->cap;
+  if (c->grow) cap *= 2;
+  c->grow = false;
+  while (cap < c->want) cap *= 2;
+  if (c->small >= SMALL_IN_A_ROW && c->len == 0 && cap > NET_IDLE_BUFFER) {
+    cap = cap / 4 < NET_IDLE_BUFFER ? NET_IDLE_BUFFER : cap / 4;
+    c->small = 0;
+  }
+  return net__buf_room(c, cap, err);
+}
+
+static hato_status post(net_conn *c, hato_error *err) {
+  hato_status st = make_room(c, err);
+  if (st != HATO_OK) return st;
+  nng_iov iov[2];
+  unsigned n = 0;
+  size_t room = c->cap - c->len;
+  if (c->big != NULL) {
+    iov[n++] = (nng_iov){.iov_buf = c->big_bytes + c->big_have, .iov_len = c->big->n - c->big_have};
+    if (room > BEHIND_BIG) room = BEHIND_BIG;
+  }
+  iov[n++] = (nng_iov){.iov_buf = c->buf + c->len, .iov_len = room};
+  net__ref(c); /* the callback may come, and release the connection, before this ends */
+  nng_aio_set_iov(c->aio, n, iov);
+  nng_stream_recv(c->stream, c->aio);
+  /* NNG never completes what is posted after its stream was closed. */
+  if (net__closing(c)) nng_aio_cancel(c->aio);
+  net__unref(c);
+  return HATO_OK;
+}
+
+/* n bytes came. */
+static void take(net_conn *c, size_t n) {
+  if (n == 0) return;
+  atomic_store_explicit(&c->in, atomic_load_explicit(&c->in, memory_order_relaxed) + n, memory_order_relaxed);
+  if (c->big != NULL) {
+    size_t rest = c->big->n - c->big_have, mine = n < rest ? n : rest;
+    c->big_have += (uint32_t)mine;
+    c->len += (uint32_t)(n - mine);
+    return;
+  }
+  size_t room = c->cap - c->len;
+  c->len += (uint32_t)n;
+  judge(c, n, room);
+}
+
+void net__reader_failed(net_conn *c, hato_status status, const char *words) {
+  if (c->admission != NULL) { /* which says it */
+    net_close(c, status, words);
+    return;
+  }
+  char text[640];
+  snprintf(text, sizeof text, "%s: %s", c->peer.address, words);
+  if (!net__closing(c)) hato__warn(&c->log, "PEER-ERROR", "%s", text);
+  net_close(c, status, text);
+}
+
+/* The stream ended; between frames that is how peers part. */
+static void stream_ended(net_conn *c, int rv) {
+  char words[128];
+  hato_status why = net__status(rv);
+  bool inside = c->big != NULL || c->len > 0;
+  if (net__closing(c) || c->discard || !inside) {
+    net_close(c, why, rv == NNG_ECONNSHUT ? "the peer closed the connection" : nng_strerror(rv));
+    return;
+  }
+  if (c->big != NULL)
+    snprintf(words, sizeof words, "closed in the middle of a frame, after %u of its %zu bytes", c->big_have,
+             c->big->n);
+  else if (c->len < PROTO_HEADER)
+    snprintf(words, sizeof words, "closed in the middle of a frame, after %u of the %u bytes of its header", c->len,
+             PROTO_HEADER);
+  else {
+    uint32_t body;
+    memcpy(&body, c->buf + 4, sizeof body);
+    snprintf(words, sizeof words, "closed in the middle of a frame, after %u of its %u bytes", c->len,
+             le32toh(body) + PROTO_HEADER);
+  }
+  net__reader_failed(c, HATO_PROTOCOL, words);
+}
+
+/* The reader's turn: it has the role and a hold. */
+static void read_on(net_conn *c) {
+  hato_error err = {0};
+  for (;;) {
+    if (net__closing(c)) break;
+    if (!net__gate_pass(c)) return;
+    hato_status st = deliver(c, &err);
+    if (st != HATO_OK && c->admission != NULL && !net__closing(c)) {
+      net__admission_garbage(c, st, err.text);
+      st = HATO_OK;
+    }
+    if (st != HATO_OK) {
+      net__reader_failed(c, st, err.text);
+      break;
+    }
+    if (!net__gate_is_open(c)) continue; /* there may be more in the buffer: park, or go on */
+    if (net__closing(c)) break;
+    st = post(c, &err);
+    if (st == HATO_OK) return;
+    net__reader_failed(c, st, err.text);
+    break;
+  }
+  net__unhold(c);
+}
+
+void net__received(void *conn) {
+  net_conn *c = conn;
+  (void)atomic_load_explicit(&c->refs, memory_order_acquire); /* see net__bounce */
+  if (c->ended) {
+    net__end(c);
+    return;
+  }
+  int rv = nng_aio_result(c->aio);
+  if (rv != 0) {
+    stream_ended(c, rv);
+    net__unhold(c);
+    return;
+  }
+  take(c, nng_aio_count(c->aio));
+  read_on(c);
+}
