@@ -31,12 +31,7 @@ static void destroy(sim *w) {
   free(w->daemon);
   free(w->by_handle);
   free(w->away);
-  free(w->heap);
-  while (w->blocks) {
-    sim_event *next = w->blocks->next;
-    free(w->blocks);
-    w->blocks = next;
-  }
+  sim_world_free(w);
 }
 
 /* A message for or from a daemon whose connection is broken waits for the next. */

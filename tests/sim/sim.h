@@ -131,6 +131,7 @@ sim_event *sim_event_new(sim *w, sim_event_type type, uint64_t at);
 void sim_event_push(sim *w, sim_event *e);
 sim_event *sim_event_pop(sim *w);
 void sim_event_free(sim *w, sim_event *e);
+void sim_world_free(sim *w); /* events */
 void *sim_grow(void *p, uint32_t *cap, uint32_t need, size_t size);
 uint64_t sim_duration(const sim *w, uint64_t task, unsigned kind);
 void sim_touch_task(sim *w, uint64_t task);

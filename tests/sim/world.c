@@ -121,6 +121,14 @@ sim_event *sim_event_pop(sim *w) {
   return top;
 }
 
+void sim_world_free(sim *w) {
+  free(w->heap);
+  for (sim_event *b = w->blocks, *next; b; b = next) {
+    next = b->next;
+    free(b);
+  }
+}
+
 /* ---- the model's counts ---- */
 
 void sim_touch_task(sim *w, uint64_t task) {
