@@ -96,7 +96,8 @@ hato_status hato__blob_expect(hato__blob *b, uint64_t size, hato_error *err) {
   }
   /* A full disk is better known now than after gigabytes were sent. */
   if (fallocate(b->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)size) < 0 && (errno == ENOSPC || errno == EDQUOT)) {
-    return hato__fail_errno(err, "no room for a payload of %llu bytes in %s", (unsigned long long)size, blob_dir(b));
+    return hato__fail_errno(err, "no room for a payload of %llu bytes in %s", (unsigned long long)size,
+                            blob_dir(b));
   }
   return HATO_OK;
 }

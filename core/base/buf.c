@@ -25,8 +25,10 @@ bool hato__buf_reserve(hato__buf *b, size_t more) {
     return false;
   }
   while (cap < want) {
-    if (cap > SIZE_MAX / 2) cap = want;
-    else cap *= 2;
+    if (cap > SIZE_MAX / 2)
+      cap = want;
+    else
+      cap *= 2;
   }
   uint8_t *data = realloc(b->data, cap);
   if (data == NULL) {

@@ -8,10 +8,12 @@
 const char *hato_strerror(int status) {
   switch (status) {
 #define HATO_X(name, number, words) \
-  case number: return words;
+  case number:                      \
+    return words;
     HATO_STATUS_LIST(HATO_X)
 #undef HATO_X
-    default: return "unknown error";
+  default:
+    return "unknown error";
   }
 }
 
@@ -57,18 +59,28 @@ hato_status hato__fail_errno(hato_error *err, const char *fmt, ...) {
 
 hato_status hato__status_of_errno(int e) {
   switch (e) {
-    case 0: return HATO_OK;
-    case ENOENT: return HATO_NOT_FOUND;
-    case EACCES:
-    case EPERM: return HATO_PERMISSION;
-    case ENOSPC:
-    case EDQUOT: return HATO_NO_SPACE;
-    case EMFILE:
-    case ENFILE: return HATO_NO_FILES;
-    case ENOMEM: return HATO_NO_MEMORY;
-    case EEXIST: return HATO_EXISTS;
-    case EADDRINUSE: return HATO_ADDRESS_IN_USE;
-    case ECONNREFUSED: return HATO_REFUSED;
-    default: return HATO_SYSTEM;
+  case 0:
+    return HATO_OK;
+  case ENOENT:
+    return HATO_NOT_FOUND;
+  case EACCES:
+  case EPERM:
+    return HATO_PERMISSION;
+  case ENOSPC:
+  case EDQUOT:
+    return HATO_NO_SPACE;
+  case EMFILE:
+  case ENFILE:
+    return HATO_NO_FILES;
+  case ENOMEM:
+    return HATO_NO_MEMORY;
+  case EEXIST:
+    return HATO_EXISTS;
+  case EADDRINUSE:
+    return HATO_ADDRESS_IN_USE;
+  case ECONNREFUSED:
+    return HATO_REFUSED;
+  default:
+    return HATO_SYSTEM;
   }
 }

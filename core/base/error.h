@@ -13,8 +13,7 @@ hato_status hato__fail(hato_error *err, hato_status status, const char *fmt, ...
  * derived from errno (ENOENT NOT_FOUND, EACCES and EPERM PERMISSION, ENOSPC and
  * EDQUOT NO_SPACE, EMFILE and ENFILE NO_FILES, ENOMEM NO_MEMORY, EEXIST EXISTS,
  * EADDRINUSE ADDRESS_IN_USE, ECONNREFUSED REFUSED, 0 OK, else SYSTEM). */
-hato_status hato__fail_errno(hato_error *err, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
+hato_status hato__fail_errno(hato_error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 hato_status hato__status_of_errno(int e);
 
 /* Clears an error to ok; outputs are initialised on entry. NULL is fine. */

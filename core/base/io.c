@@ -87,8 +87,10 @@ hato_status hato__write_file(const char *path, const void *data, size_t n, mode_
   /* NFS and quotas may tell of a failed write only here. */
   if (close(fd) < 0 && rc == HATO_OK) rc = hato__fail_errno(err, "cannot write %s", tmp);
   if (rc == HATO_OK && rename(tmp, path) < 0) rc = hato__fail_errno(err, "cannot rename %s to %s", tmp, path);
-  if (rc == HATO_OK) sync_parent(path);
-  else (void)unlink(tmp);
+  if (rc == HATO_OK)
+    sync_parent(path);
+  else
+    (void)unlink(tmp);
   free(tmp);
   return rc;
 }
@@ -111,8 +113,9 @@ static hato_status check_dir(const char *path, bool private_dir, hato_error *err
                       (unsigned)me);
   }
   if (private_dir && (st.st_mode & 077) != 0) {
-    return hato__fail(err, HATO_PERMISSION, "%s has mode %04o, which lets others in; it must be 0700: chmod 700 %s",
-                      path, (unsigned)(st.st_mode & 07777), path);
+    return hato__fail(err, HATO_PERMISSION,
+                      "%s has mode %04o, which lets others in; it must be 0700: chmod 700 %s", path,
+                      (unsigned)(st.st_mode & 07777), path);
   }
   return HATO_OK;
 }

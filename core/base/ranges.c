@@ -31,7 +31,8 @@ hato_status hato__ranges_parse(const char *text, hato__range **ranges, size_t *n
     }
     if (!ok || (*at != ',' && *at != 0)) {
       *n = before;
-      return hato__fail(err, HATO_INVALID, "'%s' is not a list of task numbers such as 3, 1-10 or 1-3,7", text);
+      return hato__fail(err, HATO_INVALID, "'%s' is not a list of task numbers such as 3, 1-10 or 1-3,7",
+                        text);
     }
     if (r.first > r.last) {
       *n = before;

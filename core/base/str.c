@@ -31,8 +31,10 @@ void hato__sh_quote(hato__buf *out, const char *s, size_t n) {
   }
   hato__buf_u8(out, '\'');
   for (size_t i = 0; i < n; i++) {
-    if (s[i] == '\'') hato__buf_append(out, "'\\''", 4);
-    else hato__buf_u8(out, (uint8_t)s[i]);
+    if (s[i] == '\'')
+      hato__buf_append(out, "'\\''", 4);
+    else
+      hato__buf_u8(out, (uint8_t)s[i]);
   }
   hato__buf_u8(out, '\'');
 }

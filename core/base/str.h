@@ -18,8 +18,10 @@ bool hato__sh_special(const char *s);
 /* Whole-string parses; false when anything else stands in s. */
 bool hato__parse_u64(const char *s, uint64_t *out);
 bool hato__parse_i64(const char *s, int64_t *out);
-bool hato__parse_size(const char *s, uint64_t *out);     /* 10, 4K, 16M, 2G (powers of 1024) -> bytes */
-bool hato__parse_duration(const char *s, uint64_t *ns);  /* 10, 1.5, 200ms, 30s, 5m, 2h, 1d, 1:30:00 -> ns; plain numbers are seconds */
+bool hato__parse_size(const char *s, uint64_t *out); /* 10, 4K, 16M, 2G (powers of 1024) -> bytes */
+bool hato__parse_duration(
+    const char *s,
+    uint64_t *ns); /* 10, 1.5, 200ms, 30s, 5m, 2h, 1d, 1:30:00 -> ns; plain numbers are seconds */
 /* The nearest of names (NULL-terminated) by edit distance, or NULL when none is near. */
 const char *hato__nearest(const char *word, const char *const *names);
 void hato__hex(char *out, const void *data, size_t n);  /* 2n+1 bytes */

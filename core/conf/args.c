@@ -14,7 +14,8 @@ hato_status hato__conf_set(hato__conf *c, hato__conf_source source, const char *
   conf_item *it = conf__item(c, name);
   bool in_file = source == HATO__CONF_FROM_FILE;
   if (it != NULL && in_file && (it->row.flags & HATO__CONF_NO_FILE)) {
-    return hato__fail(err, HATO_INVALID, "%s: %s is an option of the command line, not of the file", context, name);
+    return hato__fail(err, HATO_INVALID, "%s: %s is an option of the command line, not of the file", context,
+                      name);
   }
   if (it == NULL) return conf__unknown(c, context, "", name, in_file, err);
   conf_origin o = {.source = source, .context = context, .label = name, .where = where ? where : name};
@@ -76,8 +77,10 @@ static hato_status parse_long(parser *p, const char *arg) {
   conf_item *denied = it == NULL && strncmp(name, "no-", 3) == 0 ? conf__item(p->c, name + 3) : NULL;
   hato_status rc;
   if (denied != NULL && denied->row.type == HATO__CONF_BOOL) {
-    if (value == NULL) rc = assign(p, denied, label, "no");
-    else rc = hato__fail(p->err, HATO_INVALID, "%s: %s takes no value, found '%.80s'", p->c->what, label, value);
+    if (value == NULL)
+      rc = assign(p, denied, label, "no");
+    else
+      rc = hato__fail(p->err, HATO_INVALID, "%s: %s takes no value, found '%.80s'", p->c->what, label, value);
   } else if (it == NULL) {
     rc = conf__unknown(p->c, p->c->what, "--", name, false, p->err);
   } else if (value != NULL) {
@@ -98,8 +101,8 @@ static hato_status unknown_letter(parser *p, const char *arg, char letter) {
   const conf_item *it = word != NULL && n > 1 ? conf__item(p->c, word) : NULL;
   free(word);
   if (it != NULL) {
-    return hato__fail(p->err, HATO_NOT_FOUND, "%s: there is no option -%c; did you mean --%s?", p->c->what, letter,
-                      it->row.name);
+    return hato__fail(p->err, HATO_NOT_FOUND, "%s: there is no option -%c; did you mean --%s?", p->c->what,
+                      letter, it->row.name);
   }
   hato__buf all = {0};
   for (size_t i = 0; i < p->c->n; i++) {
@@ -108,8 +111,9 @@ static hato_status unknown_letter(parser *p, const char *arg, char letter) {
     hato__buf_printf(&all, "%s-%c", all.len ? ", " : "", r->short_name);
   }
   const char *letters = all.len > 0 ? hato__buf_text(&all) : "none";
-  hato_status rc = hato__fail(p->err, HATO_NOT_FOUND, "%s: there is no option -%c (in %.80s); the letters are: %s",
-                              p->c->what, letter, arg, letters ? letters : "");
+  hato_status rc = hato__fail(p->err, HATO_NOT_FOUND,
+                              "%s: there is no option -%c (in %.80s); the letters are: %s", p->c->what,
+                              letter, arg, letters ? letters : "");
   hato__buf_free(&all);
   return rc;
 }
@@ -137,8 +141,10 @@ static bool operand_limits(const hato__conf *c, int64_t *min, int64_t *max) {
     if (r->type != HATO__CONF_OPERANDS) continue;
     any = true;
     *min += r->min;
-    if (!conf__has_max(r)) *max = -1;
-    else if (*max >= 0) *max += r->max;
+    if (!conf__has_max(r))
+      *max = -1;
+    else if (*max >= 0)
+      *max += r->max;
   }
   return any;
 }
@@ -165,9 +171,7 @@ static hato_status check_operands(const hato__conf *c, hato_error *err) {
   return HATO_OK;
 }
 
-static void take_operand(parser *p) {
-  p->c->operands[p->c->n_operands++] = p->argv[p->at++];
-}
+static void take_operand(parser *p) { p->c->operands[p->c->n_operands++] = p->argv[p->at++]; }
 
 static hato_status parse_all(parser *p) {
   hato_status rc = HATO_OK;
@@ -225,8 +229,8 @@ hato_status hato__conf_check(const hato__conf *c, hato_error *err) {
     hato__buf want = {0};
     conf__wanted(&want, &it->row);
     const char *words = hato__buf_text(&want);
-    hato_status rc = hato__fail(err, HATO_INVALID, "%s: the option %s is missing, wanted %s", c->what, it->row.name,
-                                words ? words : "it");
+    hato_status rc = hato__fail(err, HATO_INVALID, "%s: the option %s is missing, wanted %s", c->what,
+                                it->row.name, words ? words : "it");
     hato__buf_free(&want);
     return rc;
   }

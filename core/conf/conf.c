@@ -85,7 +85,8 @@ static hato_status check_row(const hato__conf *c, const hato__conf_row *r, hato_
   }
   if (!conf__is_option(r)) return HATO_OK;
   if (r->name == NULL || !name_ok(r->name)) {
-    return hato__fail(err, HATO_INVALID, "%s: '%s' cannot be an option's name: wanted lower-case letters, digits and '-'",
+    return hato__fail(err, HATO_INVALID,
+                      "%s: '%s' cannot be an option's name: wanted lower-case letters, digits and '-'",
                       c->what, r->name ? r->name : "");
   }
   if (conf__item(c, r->name) != NULL) {
@@ -93,13 +94,13 @@ static hato_status check_row(const hato__conf *c, const hato__conf_row *r, hato_
   }
   char s = r->short_name;
   if (s != 0 && !((s >= 'a' && s <= 'z') || (s >= 'A' && s <= 'Z') || (s >= '0' && s <= '9'))) {
-    return hato__fail(err, HATO_INVALID, "%s: the option %s has a short name that is no letter or digit", c->what,
-                      r->name);
+    return hato__fail(err, HATO_INVALID, "%s: the option %s has a short name that is no letter or digit",
+                      c->what, r->name);
   }
   const conf_item *other = s != 0 ? conf__item_short(c, s) : NULL;
   if (other != NULL) {
-    return hato__fail(err, HATO_INVALID, "%s: the options %s and %s share the letter %c", c->what, other->row.name,
-                      r->name, s);
+    return hato__fail(err, HATO_INVALID, "%s: the options %s and %s share the letter %c", c->what,
+                      other->row.name, r->name, s);
   }
   if (r->type == HATO__CONF_ENUM && (r->names == NULL || r->names[0] == NULL)) {
     return hato__fail(err, HATO_INVALID, "%s: the option %s has no names to choose from", c->what, r->name);

@@ -128,7 +128,7 @@ int64_t hato__conf_get_int(const hato__conf *c, const char *name);       /* 0 wi
 uint64_t hato__conf_get_size(const hato__conf *c, const char *name);     /* bytes */
 uint64_t hato__conf_get_duration(const hato__conf *c, const char *name); /* ns */
 const char *hato__conf_get_str(const hato__conf *c, const char *name);   /* NULL without value */
-int hato__conf_get_enum(const hato__conf *c, const char *name);          /* index in names; -1 without value */
+int hato__conf_get_enum(const hato__conf *c, const char *name); /* index in names; -1 without value */
 /* NULL-terminated; never NULL. */
 const char *const *hato__conf_get_list(const hato__conf *c, const char *name, size_t *n);
 /* The value as text whatever its type (the last of a list); NULL without value. */

@@ -22,11 +22,11 @@ typedef struct ini_text {
 
   const char *at, *end; /* what is not yet read */
   unsigned line;
-  hato__buf text;   /* the line in hand, less comments and blanks around it */
-  size_t sent;      /* of text */
-  bool continues;   /* it continues the value above */
-  bool glued;       /* what is given now is a further piece of a long line */
-  size_t indent;    /* of the key above */
+  hato__buf text; /* the line in hand, less comments and blanks around it */
+  size_t sent;    /* of text */
+  bool continues; /* it continues the value above */
+  bool glued;     /* what is given now is a further piece of a long line */
+  size_t indent;  /* of the key above */
 
   hato__conf *conf; /* of the section we are in */
   char *key;        /* whose value is being gathered; NULL: none */
@@ -55,8 +55,8 @@ static void open_section(ini_text *t, const char *kind, const char *name) {
   if (!in_list(t->sections->kinds, kind)) {
     const char *near = hato__nearest(kind, t->sections->kinds);
     if (near != NULL) {
-      FAIL(t, "%s:%u: there is no section [%s%s%s]; did you mean [%s%s%s]?", t->path, t->line, kind, gap, name, near,
-           gap, name);
+      FAIL(t, "%s:%u: there is no section [%s%s%s]; did you mean [%s%s%s]?", t->path, t->line, kind, gap,
+           name, near, gap, name);
     } else {
       FAIL(t, "%s:%u: there is no section [%s%s%s]", t->path, t->line, kind, gap, name);
     }
@@ -65,7 +65,8 @@ static void open_section(ini_text *t, const char *kind, const char *name) {
   hato_error why = {0};
   t->conf = t->sections->open(t->sections->arg, kind, name, &why);
   if (t->conf != NULL) return;
-  FAIL(t, "%s:%u: [%s%s%s]: %s", t->path, t->line, kind, gap, name, why.text[0] ? why.text : "not allowed here");
+  FAIL(t, "%s:%u: [%s%s%s]: %s", t->path, t->line, kind, gap, name,
+       why.text[0] ? why.text : "not allowed here");
 }
 
 /* "[kind name]" in t->text. */
@@ -87,8 +88,10 @@ static void read_section(ini_text *t) {
   while (*name != 0 && !blank(*name)) name++;
   if (*name != 0) *name++ = 0;
   while (blank(*name)) name++;
-  if (*kind == 0) FAIL(t, "%s:%u: the section has no name, wanted one such as [profile NAME]", t->path, t->line);
-  else open_section(t, kind, name);
+  if (*kind == 0)
+    FAIL(t, "%s:%u: the section has no name, wanted one such as [profile NAME]", t->path, t->line);
+  else
+    open_section(t, kind, name);
 }
 
 /* "\"a b\"" to "a b", in place; false when the quote is not closed. */
@@ -154,8 +157,10 @@ static int on_value(void *user, const char *section, const char *name, const cha
     const hato__conf_row *row = hato__conf_find(t->conf, t->key);
     if (row != NULL && row->type == HATO__CONF_LIST) {
       char *key = strdup(t->key);
-      if (key != NULL) begin_value(t, key);
-      else t->rc = hato__fail(t->err, HATO_NO_MEMORY, "%s: no memory", t->path);
+      if (key != NULL)
+        begin_value(t, key);
+      else
+        t->rc = hato__fail(t->err, HATO_NO_MEMORY, "%s: no memory", t->path);
       free(key);
     } else if (t->value.len > 0) {
       hato__buf_u8(&t->value, ' ');
@@ -212,8 +217,8 @@ static char *give(ini_text *t, char *out, size_t room) {
   t->glued = t->sent > 0;
   size_t n = left <= max ? left : cut_at(t, max);
   if (n == 0 && left > 0) {
-    FAIL(t, "%s:%u: the line has %zu bytes without a place to cut it; continue it on an indented line", t->path,
-         t->line, t->text.len);
+    FAIL(t, "%s:%u: the line has %zu bytes without a place to cut it; continue it on an indented line",
+         t->path, t->line, t->text.len);
     return NULL;
   }
   char *at = out;
@@ -279,7 +284,8 @@ hato_status hato__conf_read_text(const char *path, const char *text, size_t n, c
 hato_status hato__conf_read_file(const char *path, const hato__conf_sections *s, hato_error *err) {
   hato__buf text = {0};
   hato_status rc = hato__read_file(path, LARGEST_FILE, &text, err);
-  if (rc == HATO_OK) rc = hato__conf_read_text(path, text.len ? (const char *)text.data : "", text.len, s, err);
+  if (rc == HATO_OK)
+    rc = hato__conf_read_text(path, text.len ? (const char *)text.data : "", text.len, s, err);
   hato__buf_free(&text);
   return rc;
 }

@@ -7,9 +7,12 @@ static void roff_text(hato__buf *out, const char *s) {
   /* A line that begins with '.' or '\'' would be a request. */
   if (*s == '.' || *s == '\'') hato__buf_printf(out, "\\&");
   for (; *s != 0; s++) {
-    if (*s == '\\') hato__buf_printf(out, "\\e");
-    else if (*s == '-') hato__buf_printf(out, "\\-");
-    else hato__buf_u8(out, (uint8_t)*s);
+    if (*s == '\\')
+      hato__buf_printf(out, "\\e");
+    else if (*s == '-')
+      hato__buf_printf(out, "\\-");
+    else
+      hato__buf_u8(out, (uint8_t)*s);
   }
 }
 

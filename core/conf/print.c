@@ -50,14 +50,24 @@ void conf__metavar(hato__buf *out, const hato__conf_row *r) {
     return;
   }
   switch (r->type) {
-    case HATO__CONF_INT: hato__buf_printf(out, "N"); break;
-    case HATO__CONF_SIZE: hato__buf_printf(out, "SIZE"); break;
-    case HATO__CONF_DURATION: hato__buf_printf(out, "TIME"); break;
-    case HATO__CONF_ENUM:
-      for (size_t i = 0; r->names[i] != NULL; i++) hato__buf_printf(out, "%s%s", i ? "|" : "", r->names[i]);
-      break;
-    case HATO__CONF_OPERANDS: hato__buf_printf(out, "OPERAND"); break;
-    default: hato__buf_printf(out, "TEXT"); break;
+  case HATO__CONF_INT:
+    hato__buf_printf(out, "N");
+    break;
+  case HATO__CONF_SIZE:
+    hato__buf_printf(out, "SIZE");
+    break;
+  case HATO__CONF_DURATION:
+    hato__buf_printf(out, "TIME");
+    break;
+  case HATO__CONF_ENUM:
+    for (size_t i = 0; r->names[i] != NULL; i++) hato__buf_printf(out, "%s%s", i ? "|" : "", r->names[i]);
+    break;
+  case HATO__CONF_OPERANDS:
+    hato__buf_printf(out, "OPERAND");
+    break;
+  default:
+    hato__buf_printf(out, "TEXT");
+    break;
   }
 }
 
@@ -76,7 +86,8 @@ static void put_range(hato__buf *out, const hato__conf_row *r) {
 
 void conf__notes(hato__buf *out, const hato__conf_row *r) {
   if (r->type == HATO__CONF_LIST) hato__buf_printf(out, "may be repeated");
-  if (r->type == HATO__CONF_INT || r->type == HATO__CONF_SIZE || r->type == HATO__CONF_DURATION) put_range(out, r);
+  if (r->type == HATO__CONF_INT || r->type == HATO__CONF_SIZE || r->type == HATO__CONF_DURATION)
+    put_range(out, r);
   if (r->unit != NULL) hato__buf_printf(out, "%sin %s", out->len ? "; " : "", r->unit);
   if (r->type == HATO__CONF_ENUM && r->metavar != NULL) {
     hato__buf_printf(out, "%sone of ", out->len ? "; " : "");
@@ -116,8 +127,10 @@ static void put_left(hato__buf *out, const hato__conf_row *r, bool pairs) {
     conf__metavar(out, r);
     return;
   }
-  if (r->short_name != 0) hato__buf_printf(out, "-%c, ", r->short_name);
-  else hato__buf_printf(out, "    ");
+  if (r->short_name != 0)
+    hato__buf_printf(out, "-%c, ", r->short_name);
+  else
+    hato__buf_printf(out, "    ");
   hato__buf_printf(out, on_by_default(r) ? "--[no-]%s" : "--%s", r->name);
   if (r->type == HATO__CONF_BOOL) return;
   hato__buf_u8(out, ' ');
@@ -189,8 +202,10 @@ void hato__conf_usage(const hato__conf *c, size_t indent, hato__buf *out) {
       put_operand(&one, r);
     } else {
       if (!must) hato__buf_u8(&one, '[');
-      if (r->short_name != 0) hato__buf_printf(&one, "-%c", r->short_name);
-      else hato__buf_printf(&one, "--%s%s", on_by_default(r) ? "[no-]" : "", r->name);
+      if (r->short_name != 0)
+        hato__buf_printf(&one, "-%c", r->short_name);
+      else
+        hato__buf_printf(&one, "--%s%s", on_by_default(r) ? "[no-]" : "", r->name);
       /* A no-break of our own: an option and its value stay on one line. */
       if (r->type != HATO__CONF_BOOL) {
         hato__buf_u8(&one, '\x01');

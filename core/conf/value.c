@@ -17,7 +17,8 @@ void conf__clear_value(conf_value *v) {
   *v = (conf_value){0};
 }
 
-static void format_steps(hato__buf *out, uint64_t v, const uint64_t *units, const char *const *names, size_t n) {
+static void format_steps(hato__buf *out, uint64_t v, const uint64_t *units, const char *const *names,
+                         size_t n) {
   for (size_t i = 0; i < n; i++) {
     if (v == 0 || v % units[i] != 0) continue;
     hato__buf_printf(out, "%" PRIu64 "%s", v / units[i], names[i]);
@@ -27,14 +28,18 @@ static void format_steps(hato__buf *out, uint64_t v, const uint64_t *units, cons
 }
 
 void conf__format(hato__buf *out, hato__conf_type type, int64_t v) {
-  static const uint64_t sizes[] = {UINT64_C(1) << 40, UINT64_C(1) << 30, UINT64_C(1) << 20, UINT64_C(1) << 10};
+  static const uint64_t sizes[] = {UINT64_C(1) << 40, UINT64_C(1) << 30, UINT64_C(1) << 20,
+                                   UINT64_C(1) << 10};
   static const char *const size_names[] = {"T", "G", "M", "K"};
-  static const uint64_t times[] = {86400 * HATO__SEC, 3600 * HATO__SEC, 60 * HATO__SEC, HATO__SEC,
-                                   HATO__MS,          HATO__US,         1};
+  static const uint64_t times[] = {
+      86400 * HATO__SEC, 3600 * HATO__SEC, 60 * HATO__SEC, HATO__SEC, HATO__MS, HATO__US, 1};
   static const char *const time_names[] = {"d", "h", "m", "s", "ms", "us", "ns"};
-  if (type == HATO__CONF_SIZE && v >= 0) format_steps(out, (uint64_t)v, sizes, size_names, 4);
-  else if (type == HATO__CONF_DURATION && v >= 0) format_steps(out, (uint64_t)v, times, time_names, 7);
-  else hato__buf_printf(out, "%" PRId64, v);
+  if (type == HATO__CONF_SIZE && v >= 0)
+    format_steps(out, (uint64_t)v, sizes, size_names, 4);
+  else if (type == HATO__CONF_DURATION && v >= 0)
+    format_steps(out, (uint64_t)v, times, time_names, 7);
+  else
+    hato__buf_printf(out, "%" PRId64, v);
 }
 
 static void put_limits(hato__buf *out, const hato__conf_row *r) {
@@ -57,26 +62,30 @@ static void put_limits(hato__buf *out, const hato__conf_row *r) {
 
 void conf__wanted(hato__buf *out, const hato__conf_row *r) {
   switch (r->type) {
-    case HATO__CONF_BOOL: hato__buf_printf(out, "yes or no"); break;
-    case HATO__CONF_INT:
-      hato__buf_printf(out, "a whole number");
-      put_limits(out, r);
-      break;
-    case HATO__CONF_SIZE:
-      hato__buf_printf(out, "a size");
-      put_limits(out, r);
-      hato__buf_printf(out, ", such as 512K or 2G");
-      break;
-    case HATO__CONF_DURATION:
-      hato__buf_printf(out, "a duration");
-      put_limits(out, r);
-      hato__buf_printf(out, ", such as 30s, 5m or 1:30:00");
-      break;
-    case HATO__CONF_ENUM:
-      hato__buf_printf(out, "one of ");
-      for (size_t i = 0; r->names[i] != NULL; i++) hato__buf_printf(out, "%s%s", i ? ", " : "", r->names[i]);
-      break;
-    default: hato__buf_printf(out, "a text"); break;
+  case HATO__CONF_BOOL:
+    hato__buf_printf(out, "yes or no");
+    break;
+  case HATO__CONF_INT:
+    hato__buf_printf(out, "a whole number");
+    put_limits(out, r);
+    break;
+  case HATO__CONF_SIZE:
+    hato__buf_printf(out, "a size");
+    put_limits(out, r);
+    hato__buf_printf(out, ", such as 512K or 2G");
+    break;
+  case HATO__CONF_DURATION:
+    hato__buf_printf(out, "a duration");
+    put_limits(out, r);
+    hato__buf_printf(out, ", such as 30s, 5m or 1:30:00");
+    break;
+  case HATO__CONF_ENUM:
+    hato__buf_printf(out, "one of ");
+    for (size_t i = 0; r->names[i] != NULL; i++) hato__buf_printf(out, "%s%s", i ? ", " : "", r->names[i]);
+    break;
+  default:
+    hato__buf_printf(out, "a text");
+    break;
   }
 }
 
@@ -88,8 +97,8 @@ static hato_status refuse(const conf_item *it, const conf_origin *o, const char 
     if (near != NULL) hato__buf_printf(&want, "; did you mean %s?", near);
   }
   const char *words = hato__buf_text(&want);
-  hato_status rc = hato__fail(err, HATO_INVALID, "%s: %s: found '%.80s', wanted %s", o->context, o->label, text,
-                              words ? words : "another value");
+  hato_status rc = hato__fail(err, HATO_INVALID, "%s: %s: found '%.80s', wanted %s", o->context, o->label,
+                              text, words ? words : "another value");
   hato__buf_free(&want);
   return rc;
 }
@@ -115,18 +124,22 @@ static bool parse_quantity(const hato__conf_row *r, const char *text, uint64_t *
 
 static bool parse_typed(const hato__conf_row *r, const char *text, conf_value *v) {
   switch (r->type) {
-    case HATO__CONF_BOOL: return parse_bool(text, &v->as.flag);
-    case HATO__CONF_INT: return hato__parse_i64(text, &v->as.num) && within(r, v->as.num);
-    case HATO__CONF_SIZE:
-    case HATO__CONF_DURATION: return parse_quantity(r, text, &v->as.quantity);
-    case HATO__CONF_ENUM:
-      for (int i = 0; r->names[i] != NULL; i++) {
-        if (strcmp(r->names[i], text) != 0) continue;
-        v->as.index = i;
-        return true;
-      }
-      return false;
-    default: return true;
+  case HATO__CONF_BOOL:
+    return parse_bool(text, &v->as.flag);
+  case HATO__CONF_INT:
+    return hato__parse_i64(text, &v->as.num) && within(r, v->as.num);
+  case HATO__CONF_SIZE:
+  case HATO__CONF_DURATION:
+    return parse_quantity(r, text, &v->as.quantity);
+  case HATO__CONF_ENUM:
+    for (int i = 0; r->names[i] != NULL; i++) {
+      if (strcmp(r->names[i], text) != 0) continue;
+      v->as.index = i;
+      return true;
+    }
+    return false;
+  default:
+    return true;
   }
 }
 
@@ -186,14 +199,14 @@ hato_status conf__unknown(const hato__conf *c, const char *context, const char *
   const char *near = hato__nearest(name, names);
   hato_status rc;
   if (near != NULL) {
-    rc = hato__fail(err, HATO_NOT_FOUND, "%s: there is no option %s%.80s; did you mean %s%s?", context, dashes, name,
-                    dashes, near);
+    rc = hato__fail(err, HATO_NOT_FOUND, "%s: there is no option %s%.80s; did you mean %s%s?", context,
+                    dashes, name, dashes, near);
   } else {
     hato__buf all = {0};
     for (size_t i = 0; i < n; i++) hato__buf_printf(&all, "%s%s%s", i ? ", " : "", dashes, names[i]);
     const char *list = n > 0 ? hato__buf_text(&all) : "none";
-    rc = hato__fail(err, HATO_NOT_FOUND, "%s: there is no option %s%.80s; the options are: %s", context, dashes, name,
-                    list ? list : "");
+    rc = hato__fail(err, HATO_NOT_FOUND, "%s: there is no option %s%.80s; the options are: %s", context,
+                    dashes, name, list ? list : "");
     hato__buf_free(&all);
   }
   free(names);

@@ -39,8 +39,10 @@ hato_status hato__session_publish(hato__session *s, const hato__address *a, hato
   char *text = j ? json_dumps(j, JSON_INDENT(1)) : NULL;
   char *path = session__file(s, "address");
   hato_status rc = text && path ? hato__write_file(path, text, strlen(text), 0600, err)
-                                : hato__fail(err, HATO_NO_MEMORY, "no memory for the address of session %s "
-                                                                  "(or an address that is no UTF-8)", s->name);
+                                : hato__fail(err, HATO_NO_MEMORY,
+                                             "no memory for the address of session %s "
+                                             "(or an address that is no UTF-8)",
+                                             s->name);
   free(path);
   free(text);
   json_decref(j);
@@ -84,13 +86,14 @@ static hato_status from_json(const json_t *j, const char *path, hato__address *a
   const json_t *version = json_object_get(j, "version");
   if (!json_is_integer(version)) return hato__fail(err, HATO_INVALID, "%s is not an address of hato", path);
   if (json_integer_value(version) > HATO__ADDRESS_VERSION) {
-    return hato__fail(err, HATO_NOT_SUPPORTED, "%s has version %lld, wanted at most %d: it is of a newer hato", path,
+    return hato__fail(err, HATO_NOT_SUPPORTED,
+                      "%s has version %lld, wanted at most %d: it is of a newer hato", path,
                       (long long)json_integer_value(version), HATO__ADDRESS_VERSION);
   }
   json_int_t started = json_integer_value(json_object_get(j, "started"));
   a->started = started > 0 ? (uint64_t)started : 0;
-  if (session__process_parse(j, &a->process) && get_urls(j, &a->urls) && get_text(j, "daemons_url", &a->daemons_url) &&
-      get_text(j, "local_dir", &a->local_dir)) {
+  if (session__process_parse(j, &a->process) && get_urls(j, &a->urls) &&
+      get_text(j, "daemons_url", &a->daemons_url) && get_text(j, "local_dir", &a->local_dir)) {
     return HATO_OK;
   }
   return hato__fail(err, HATO_INVALID, "%s is damaged: wanted host, boot_id, pid, start_time and urls", path);
@@ -108,8 +111,11 @@ static void say_none(const hato__session *s, hato__address *a) {
     char words[400];
     session__describe(&who, judged, words, sizeof words);
     bool coming = judged == PROCESS_LIVE || judged == PROCESS_ELSEWHERE;
-    (void)snprintf(a->words, sizeof a->words, coming ? "session %s is being started by %s" : "session %s is not up; "
-                   "its last dispatcher was %s", s->name, words);
+    (void)snprintf(a->words, sizeof a->words,
+                   coming ? "session %s is being started by %s"
+                          : "session %s is not up; "
+                            "its last dispatcher was %s",
+                   s->name, words);
   }
   json_decref(j);
   free(lock);
@@ -120,24 +126,26 @@ static void judge(const hato__session *s, hato__address *a) {
   char words[400];
   session__describe(&a->process, j, words, sizeof words);
   switch (j) {
-    case PROCESS_LIVE:
-      a->verdict = HATO__SESSION_LIVE;
+  case PROCESS_LIVE:
+    a->verdict = HATO__SESSION_LIVE;
+    (void)snprintf(a->words, sizeof a->words, "session %s is served by %s", s->name, words);
+    break;
+  case PROCESS_ELSEWHERE:
+    a->verdict = HATO__SESSION_OTHER_HOST;
+    if (hato__address_url(a) != NULL) {
       (void)snprintf(a->words, sizeof a->words, "session %s is served by %s", s->name, words);
-      break;
-    case PROCESS_ELSEWHERE:
-      a->verdict = HATO__SESSION_OTHER_HOST;
-      if (hato__address_url(a) != NULL) {
-        (void)snprintf(a->words, sizeof a->words, "session %s is served by %s", s->name, words);
-      } else {
-        (void)snprintf(a->words, sizeof a->words,
-                       "session %s is served by %s, only to that host: run this command on %s, or start the session "
-                       "with --listen", s->name, words, a->process.host);
-      }
-      break;
-    default:
-      a->verdict = HATO__SESSION_STALE;
-      (void)snprintf(a->words, sizeof a->words, "session %s is not up: it was served by %s", s->name, words);
-      break;
+    } else {
+      (void)snprintf(
+          a->words, sizeof a->words,
+          "session %s is served by %s, only to that host: run this command on %s, or start the session "
+          "with --listen",
+          s->name, words, a->process.host);
+    }
+    break;
+  default:
+    a->verdict = HATO__SESSION_STALE;
+    (void)snprintf(a->words, sizeof a->words, "session %s is not up: it was served by %s", s->name, words);
+    break;
   }
 }
 
@@ -154,8 +162,10 @@ hato_status hato__session_read(const hato__session *s, hato__address *a, hato_er
     rc = HATO_OK;
   } else if (rc == HATO_OK) {
     rc = from_json(j, path, a, err);
-    if (rc == HATO_OK) judge(s, a);
-    else hato__address_free(a);
+    if (rc == HATO_OK)
+      judge(s, a);
+    else
+      hato__address_free(a);
   }
   json_decref(j);
   free(path);

@@ -52,7 +52,8 @@ static hato_status try_socket(const char *path, hato_error *err) {
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return hato__fail_errno(err, "cannot make a Unix socket");
   hato_status rc = HATO_OK;
-  if (bind(fd, (const struct sockaddr *)&a, sizeof a) < 0) rc = hato__fail_errno(err, "cannot bind a socket to %s", path);
+  if (bind(fd, (const struct sockaddr *)&a, sizeof a) < 0)
+    rc = hato__fail_errno(err, "cannot bind a socket to %s", path);
   close(fd);
   if (rc == HATO_OK) (void)unlink(path);
   return rc;
@@ -75,7 +76,8 @@ static uint64_t hash_of(const char *s) {
 }
 
 /* base/hato-UID/HASH, made and emptied; malloc'd. */
-static hato_status make_local(const hato__session *s, const char *base, bool make_base, char **out, hato_error *err) {
+static hato_status make_local(const hato__session *s, const char *base, bool make_base, char **out,
+                              hato_error *err) {
   *out = NULL;
   struct stat st;
   if (!make_base && (stat(base, &st) < 0 || !S_ISDIR(st.st_mode))) {
@@ -97,7 +99,8 @@ static hato_status make_local(const hato__session *s, const char *base, bool mak
 
 /* One candidate. OK: a folder with a socket. Otherwise err says why not; a
  * folder that was made all the same is kept in *fallback, if it is the first. */
-static hato_status try_base(hato__session *s, const char *base, bool make_base, char **fallback, hato_error *err) {
+static hato_status try_base(hato__session *s, const char *base, bool make_base, char **fallback,
+                            hato_error *err) {
   char *dir;
   hato_status rc = make_local(s, base, make_base, &dir, err);
   if (rc != HATO_OK) return rc;
@@ -141,7 +144,8 @@ hato_status hato__session_local(hato__session *s, hato_error *err) {
   }
   if (fallback == NULL) {
     return hato__fail(err, why.status ? why.status : HATO_NOT_FOUND,
-                      "no local folder can be used; set HATO_LOCAL_DIR to one on this machine (%s)", why.text);
+                      "no local folder can be used; set HATO_LOCAL_DIR to one on this machine (%s)",
+                      why.text);
   }
   uint8_t salt[8];
   char hex[2 * sizeof salt + 1];

@@ -103,15 +103,16 @@ static hato_status contend(hato__session *s, const char *lock, bool force, hato_
   if (rc == HATO_NOT_FOUND) return HATO_OK; /* released just now */
   char words[400];
   if (rc == HATO_INVALID && force) {
-    (void)snprintf(s->note, sizeof s->note, "replaced the lock of session %s, which could not be read", s->name);
+    (void)snprintf(s->note, sizeof s->note, "replaced the lock of session %s, which could not be read",
+                   s->name);
     take_away(lock, NULL);
     return HATO_OK;
   }
   if (rc == HATO_INVALID) {
     hato_error why = {0};
     (void)read_lock(lock, &who, &why);
-    return hato__fail(err, HATO_BUSY, "session %s has a lock that cannot be read (%s); --force removes it", s->name,
-                      why.text);
+    return hato__fail(err, HATO_BUSY, "session %s has a lock that cannot be read (%s); --force removes it",
+                      s->name, why.text);
   }
   if (rc != HATO_OK) return rc;
   session_judgement j = session__judge(&who);
@@ -119,22 +120,25 @@ static hato_status contend(hato__session *s, const char *lock, bool force, hato_
   if (j == PROCESS_LIVE) return hato__fail(err, HATO_BUSY, "session %s is served by %s", s->name, words);
   if (j == PROCESS_ELSEWHERE && !force) {
     return hato__fail(err, HATO_BUSY,
-                      "session %s is held by %s; end it there, or if that host is gone for good, use --force", s->name,
-                      words);
+                      "session %s is held by %s; end it there, or if that host is gone for good, use --force",
+                      s->name, words);
   }
   (void)snprintf(s->note, sizeof s->note, "replaced the lock of session %s, left by %s", s->name, words);
   take_away(lock, &who);
   return HATO_OK;
 }
 
-static hato_status acquire(hato__session *s, const char *record, const char *lock, bool force, hato_error *err) {
+static hato_status acquire(hato__session *s, const char *record, const char *lock, bool force,
+                           hato_error *err) {
   for (int i = 0; i < MOST_TRIES; i++) {
     if (make_link(record, lock) == 0) return HATO_OK;
-    if (errno != EEXIST) return hato__fail_errno(err, "cannot lock session %s: cannot link %s", s->name, lock);
+    if (errno != EEXIST)
+      return hato__fail_errno(err, "cannot lock session %s: cannot link %s", s->name, lock);
     hato_status rc = contend(s, lock, force, err);
     if (rc != HATO_OK) return rc;
   }
-  return hato__fail(err, HATO_BUSY, "session %s: its lock changed hands %d times while we tried", s->name, MOST_TRIES);
+  return hato__fail(err, HATO_BUSY, "session %s: its lock changed hands %d times while we tried", s->name,
+                    MOST_TRIES);
 }
 
 hato_status hato__session_lock(hato__session *s, bool force, hato_error *err) {
@@ -172,6 +176,7 @@ void hato__session_unlock(hato__session *s) {
   char *lock = session__file(s, "lock");
   hato__process who;
   /* It may have been taken from us by force. */
-  if (lock != NULL && read_lock(lock, &who, NULL) == HATO_OK && same_process(&who, &s->self)) (void)unlink(lock);
+  if (lock != NULL && read_lock(lock, &who, NULL) == HATO_OK && same_process(&who, &s->self))
+    (void)unlink(lock);
   free(lock);
 }

@@ -30,14 +30,19 @@ session_judgement session__judge(const hato__process *p) {
 void session__describe(const hato__process *p, session_judgement j, char *out, size_t n) {
   long pid = (long)p->pid;
   switch (j) {
-    case PROCESS_LIVE:
-      (void)snprintf(out, n, "process %ld on this host (%s)%s", pid, p->host, p->pid == getpid() ? ", which is us" : "");
-      break;
-    case PROCESS_DEAD: (void)snprintf(out, n, "process %ld on this host, which is dead", pid); break;
-    case PROCESS_REBOOTED:
-      (void)snprintf(out, n, "process %ld on this host (%s), which was rebooted since", pid, p->host);
-      break;
-    case PROCESS_ELSEWHERE: (void)snprintf(out, n, "process %ld on host %s", pid, p->host); break;
+  case PROCESS_LIVE:
+    (void)snprintf(out, n, "process %ld on this host (%s)%s", pid, p->host,
+                   p->pid == getpid() ? ", which is us" : "");
+    break;
+  case PROCESS_DEAD:
+    (void)snprintf(out, n, "process %ld on this host, which is dead", pid);
+    break;
+  case PROCESS_REBOOTED:
+    (void)snprintf(out, n, "process %ld on this host (%s), which was rebooted since", pid, p->host);
+    break;
+  case PROCESS_ELSEWHERE:
+    (void)snprintf(out, n, "process %ld on host %s", pid, p->host);
+    break;
   }
 }
 

@@ -22,8 +22,9 @@ static hato_status check_file(int fd, const char *path, hato_error *err) {
                       (unsigned)geteuid());
   }
   if ((st.st_mode & 077) != 0) {
-    return hato__fail(err, HATO_PERMISSION, "%s has mode %04o, which lets others read it; wanted 0600: chmod 600 %s",
-                      path, (unsigned)(st.st_mode & 07777), path);
+    return hato__fail(err, HATO_PERMISSION,
+                      "%s has mode %04o, which lets others read it; wanted 0600: chmod 600 %s", path,
+                      (unsigned)(st.st_mode & 07777), path);
   }
   return HATO_OK;
 }

@@ -20,13 +20,15 @@ static hato_status check_name(const char *name, hato_error *err) {
   bool ok = n > 0 && n <= LONGEST_NAME && name[0] != '.' && name[0] != '-';
   for (size_t i = 0; i < n && ok; i++) {
     char c = name[i];
-    ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+    ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+         c == '-';
   }
   if (ok) return HATO_OK;
-  return hato__fail(err, HATO_INVALID,
-                    "'%.80s' cannot be a session's name: wanted 1 to %d letters, digits, '.', '_' or '-', the first "
-                    "no '.' or '-'; or a path with a slash",
-                    name, LONGEST_NAME);
+  return hato__fail(
+      err, HATO_INVALID,
+      "'%.80s' cannot be a session's name: wanted 1 to %d letters, digits, '.', '_' or '-', the first "
+      "no '.' or '-'; or a path with a slash",
+      name, LONGEST_NAME);
 }
 
 /* The home folder, malloc'd. $HOME first, as every program does. */
@@ -99,7 +101,8 @@ hato_status hato__session_open(const char *name, bool create, hato__session **ou
   if (s == NULL) return hato__fail(err, HATO_NO_MEMORY, "no memory for session %s", name);
   hato__process_self(&s->self);
   s->name = strdup(name);
-  hato_status rc = s->name ? find_dir(s, create, err) : hato__fail(err, HATO_NO_MEMORY, "no memory for a session");
+  hato_status rc = s->name ? find_dir(s, create, err)
+                           : hato__fail(err, HATO_NO_MEMORY, "no memory for a session");
   if (rc != HATO_OK) {
     hato__session_close(s);
     return rc;

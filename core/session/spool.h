@@ -25,7 +25,8 @@ typedef struct hato__spool_ref {
 
 /* Makes dir/name.spool (0600), in the place of one that is there. limit: bytes
  * on disk, in steps of 16 KB, at least that. */
-hato_status hato__spool_open(const char *dir, const char *name, uint64_t limit, hato__spool **out, hato_error *err);
+hato_status hato__spool_open(const char *dir, const char *name, uint64_t limit, hato__spool **out,
+                             hato_error *err);
 /* Takes the file away too. References and entries are void. NULL is fine. */
 void hato__spool_close(hato__spool *sp);
 
@@ -36,17 +37,19 @@ hato_status hato__spool_begin(hato__spool *sp, hato__spool_entry **entry, hato_e
 hato_status hato__spool_write(hato__spool_entry *e, const void *data, size_t n, hato_error *err);
 uint64_t hato__spool_size(const hato__spool_entry *e);
 /* Reads what was written so far, as hato__spool_read. */
-hato_status hato__spool_peek(hato__spool_entry *e, uint64_t offset, void *out, size_t n, size_t *got, hato_error *err);
+hato_status hato__spool_peek(hato__spool_entry *e, uint64_t offset, void *out, size_t n, size_t *got,
+                             hato_error *err);
 /* Ends the entry, which is freed, also on failure (NO_SPACE: a small entry is
  * given its place only now; it is lost). */
 hato_status hato__spool_end(hato__spool_entry *e, hato__spool_ref *ref, hato_error *err);
 void hato__spool_abort(hato__spool_entry *e); /* NULL is fine */
 /* begin, write, end in one, without an entry. */
-hato_status hato__spool_put(hato__spool *sp, const void *data, size_t n, hato__spool_ref *ref, hato_error *err);
+hato_status hato__spool_put(hato__spool *sp, const void *data, size_t n, hato__spool_ref *ref,
+                            hato_error *err);
 
 /* At most n bytes from offset into out; *got less than n only at the end. */
-hato_status hato__spool_read(hato__spool *sp, hato__spool_ref ref, uint64_t offset, void *out, size_t n, size_t *got,
-                             hato_error *err);
+hato_status hato__spool_read(hato__spool *sp, hato__spool_ref ref, uint64_t offset, void *out, size_t n,
+                             size_t *got, hato_error *err);
 /* Gives the space back, to the spool and to the disk, and zeroes the reference. */
 void hato__spool_free(hato__spool *sp, hato__spool_ref *ref);
 

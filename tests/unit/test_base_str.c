@@ -14,15 +14,25 @@ UNIT_TEST(sizes) {
   static const struct {
     const char *text;
     uint64_t want;
-  } good[] = {{"0", 0},          {"10", 10},           {"4K", 4096},  {"4k", 4096},
-              {"1.5M", 1572864}, {"2G", 2147483648},   {"2GiB", 2147483648}, {"1GB", 1073741824},
-              {"12B", 12},       {"15E", UINT64_C(15) << 60}, {".5K", 512}};
-  static const char *const bad[] = {"", " 1", "1 ", "-1", "K", "1Q", "1.5", "1KK", "16E", "1..5K", "1.K", "99999999999999999999"};
+  } good[] = {{"0", 0},
+              {"10", 10},
+              {"4K", 4096},
+              {"4k", 4096},
+              {"1.5M", 1572864},
+              {"2G", 2147483648},
+              {"2GiB", 2147483648},
+              {"1GB", 1073741824},
+              {"12B", 12},
+              {"15E", UINT64_C(15) << 60},
+              {".5K", 512}};
+  static const char *const bad[] = {"",    " 1",  "1 ",  "-1",    "K",   "1Q",
+                                    "1.5", "1KK", "16E", "1..5K", "1.K", "99999999999999999999"};
   uint64_t v;
   for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
     ck_assert_msg(hato__parse_size(good[i].text, &v) && v == good[i].want, "%s", good[i].text);
   }
-  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) ck_assert_msg(!hato__parse_size(bad[i], &v), "%s", bad[i]);
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    ck_assert_msg(!hato__parse_size(bad[i], &v), "%s", bad[i]);
 }
 
 UNIT_TEST(durations) {
@@ -45,14 +55,15 @@ UNIT_TEST(durations) {
               {"90:00", 5400 * HATO__SEC},
               {"0:01.5", 1500 * HATO__MS},
               {"1-00:00:01", 86401 * HATO__SEC}};
-  static const char *const bad[] = {"",     "s",      "1x",   "-1",      "1h30",    "1:60",  "1:",
-                                    ":1",   "1:2:3:4", "1 s",  "1.5:00",  "1-00:00", "1e3",
-                                    "99999999999d", "1::2", "600000000000"};
+  static const char *const bad[] = {
+      "",        "s",   "1x",     "-1",      "1h30", "1:60",         "1:",   ":1",
+      "1:2:3:4", "1 s", "1.5:00", "1-00:00", "1e3",  "99999999999d", "1::2", "600000000000"};
   uint64_t v;
   for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
     ck_assert_msg(hato__parse_duration(good[i].text, &v) && v == good[i].want, "%s", good[i].text);
   }
-  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) ck_assert_msg(!hato__parse_duration(bad[i], &v), "%s", bad[i]);
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    ck_assert_msg(!hato__parse_duration(bad[i], &v), "%s", bad[i]);
 }
 
 UNIT_TEST(whole_numbers) {
@@ -70,8 +81,9 @@ UNIT_TEST(whole_numbers) {
 
 /* What a shell makes of a quoted word is the word. */
 UNIT_TEST(the_shell_reads_back_what_was_quoted) {
-  static const char *const words[] = {"plain", "a b", "", "it's", "$HOME `x` \"y\" \\", "*?[a]", "~", "a\nb",
-                                      "-n", "é", "#", "a=b;c", "!x", "''"};
+  static const char *const words[] = {"plain", "a b",   "",     "it's", "$HOME `x` \"y\" \\",
+                                      "*?[a]", "~",     "a\nb", "-n",   "é",
+                                      "#",     "a=b;c", "!x",   "''"};
   for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
     hato__buf cmd = {0};
     hato__buf_printf(&cmd, "printf %%s ");
@@ -112,7 +124,8 @@ UNIT_TEST(hexadecimal) {
   hato__hex(hex, "\x00\x7f\xff\x10", 4);
   ck_assert_str_eq(hex, "007fff10");
   ck_assert(hato__unhex(back, 4, "007FfF10") && memcmp(back, "\x00\x7f\xff\x10", 4) == 0);
-  ck_assert(!hato__unhex(back, 4, "007fff1") && !hato__unhex(back, 4, "007fff100") && !hato__unhex(back, 4, "007fff1g"));
+  ck_assert(!hato__unhex(back, 4, "007fff1") && !hato__unhex(back, 4, "007fff100") &&
+            !hato__unhex(back, 4, "007fff1g"));
 }
 
 UNIT_TEST(ranges_of_tasks) {
@@ -124,7 +137,8 @@ UNIT_TEST(ranges_of_tasks) {
   ck_assert_uint_eq(n, 4);
   ck_assert(r[0].first == 3 && r[0].last == 3 && r[1].first == 1 && r[1].last == 10);
   ck_assert(r[3].last == UINT64_MAX);
-  static const char *const bad[] = {"", ",", "1,", "a", "1-", "-1", "5-3", "1 2", "1--2", "18446744073709551616", "1-2-3"};
+  static const char *const bad[] = {
+      "", ",", "1,", "a", "1-", "-1", "5-3", "1 2", "1--2", "18446744073709551616", "1-2-3"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     ck_assert_msg(hato__ranges_parse(bad[i], &r, &n, &err) == HATO_INVALID, "%s", bad[i]);
     ck_assert_uint_eq(n, 4);

@@ -8,14 +8,24 @@
 
 static const char *const binds[] = {"auto", "core", "none", NULL};
 static const hato__conf_row rows[] = {
-    {.name = "slots", .short_name = 'n', .type = HATO__CONF_INT, .def = "4", .min = 1, .max = 64, .help = "Slots."},
+    {.name = "slots",
+     .short_name = 'n',
+     .type = HATO__CONF_INT,
+     .def = "4",
+     .min = 1,
+     .max = 64,
+     .help = "Slots."},
     {.name = "json", .short_name = 'j', .type = HATO__CONF_BOOL, .help = "Report as JSON."},
     {.name = "progress", .short_name = 'p', .type = HATO__CONF_BOOL, .def = "yes", .help = "Show a bar."},
     {.name = "memory", .type = HATO__CONF_SIZE, .min = 1024, .max = 1 << 30, .help = "Memory."},
     {.name = "idle", .type = HATO__CONF_DURATION, .min = 1, .help = "How long."},
     {.name = "profile", .type = HATO__CONF_STRING, .def = "default", .metavar = "NAME", .help = "Profile."},
     {.name = "bind", .type = HATO__CONF_ENUM, .def = "auto", .names = binds, .help = "Binding."},
-    {.name = "option", .short_name = 'o', .type = HATO__CONF_LIST, .metavar = "KEY=VALUE", .help = "For the launcher."},
+    {.name = "option",
+     .short_name = 'o',
+     .type = HATO__CONF_LIST,
+     .metavar = "KEY=VALUE",
+     .help = "For the launcher."},
     {.name = "url", .type = HATO__CONF_STRING, .flags = HATO__CONF_NO_FILE, .help = "Where."},
     {.name = "secret-door", .type = HATO__CONF_BOOL, .flags = HATO__CONF_HIDDEN},
     {.type = HATO__CONF_OPERANDS, .metavar = "COMMAND", .min = 1, .help = "What to run."},
@@ -57,8 +67,8 @@ UNIT_TEST(defaults) {
 UNIT_TEST(every_way_to_give_a_value) {
   hato__conf *c = make();
   hato_error err;
-  ck_assert_msg(PARSE(c, 0, &err, "-jn8", "--memory=2M", "--idle", "1h30m", "x", "-o", "a=1", "-ob=2", "--bind", "none",
-                      "--no-progress", "--profile", "", "--", "-j", "--x") == HATO_OK,
+  ck_assert_msg(PARSE(c, 0, &err, "-jn8", "--memory=2M", "--idle", "1h30m", "x", "-o", "a=1", "-ob=2",
+                      "--bind", "none", "--no-progress", "--profile", "", "--", "-j", "--x") == HATO_OK,
                 "%s", err.text);
   ck_assert(hato__conf_get_bool(c, "json"));
   ck_assert_int_eq(hato__conf_get_int(c, "slots"), 8);
@@ -183,8 +193,8 @@ UNIT_TEST(rows_may_be_built_at_run_time) {
   hato__conf *c = hato__conf_create("launcher slurm");
   char name[] = "partition", def[] = "main", help[] = "Where.";
   char *names[] = {name, NULL};
-  hato__conf_row r = {.name = name, .type = HATO__CONF_STRING, .def = def, .help = help,
-                      .names = (const char *const *)names};
+  hato__conf_row r = {
+      .name = name, .type = HATO__CONF_STRING, .def = def, .help = help, .names = (const char *const *)names};
   ck_assert_int_eq(hato__conf_add(c, &r, 1, &err), HATO_OK);
   memset(name, 'x', sizeof name - 1);
   memset(def, 'x', sizeof def - 1);
@@ -270,7 +280,8 @@ UNIT_TEST(the_file_sets_what_the_command_line_did_not) {
   (void)hato__conf_get_list(f.big, "option", &n);
   ck_assert_uint_eq(n, 1);
   hato__conf_reset(f.big);
-  ck_assert_int_eq(read_text(&f, "[profile big]\noption = a=1\n b=2\noption=c\nprofile = one\n  two\n", &err), HATO_OK);
+  ck_assert_int_eq(read_text(&f, "[profile big]\noption = a=1\n b=2\noption=c\nprofile = one\n  two\n", &err),
+                   HATO_OK);
   ck_assert_str_eq(hato__conf_get_list(f.big, "option", &n)[1], "b=2");
   ck_assert_uint_eq(n, 3);
   ck_assert_str_eq(hato__conf_get_str(f.big, "profile"), "one two");
@@ -364,8 +375,11 @@ UNIT_TEST(help_is_aligned_and_wrapped) {
   hato_error err;
   hato__conf_row more[] = {
       {.type = HATO__CONF_HEADING, .help = "Other options"},
-      {.name = "a-very-long-name-of-an-option", .type = HATO__CONF_STRING, .metavar = "SOMETHING",
-       .help = "A text that is long enough to be wrapped more than once, since it goes on and on and says little."},
+      {.name = "a-very-long-name-of-an-option",
+       .type = HATO__CONF_STRING,
+       .metavar = "SOMETHING",
+       .help = "A text that is long enough to be wrapped more than once, since it goes on and on and says "
+               "little."},
   };
   ck_assert_int_eq(hato__conf_add(c, more, 2, &err), HATO_OK);
   hato__buf out = {0};
@@ -408,18 +422,16 @@ UNIT_TEST(manual_sources) {
   ck_assert_int_eq(hato__conf_add(c, r, 4, &err), HATO_OK);
   hato__buf out = {0};
   hato__conf_roff(c, &out);
-  ck_assert_str_eq(hato__buf_text(&out),
-                   ".SS Options\n"
-                   ".TP\n\\fB\\-y\\fR, \\fB\\-\\-dry\\-run\\fR\n\\&.hidden \\e *star*\n"
-                   ".TP\n\\fB\\-\\-to\\fR \\fIFILE\\fR\nTarget.\n"
-                   ".TP\n\\fIID...\\fR\nWhich.\n");
+  ck_assert_str_eq(hato__buf_text(&out), ".SS Options\n"
+                                         ".TP\n\\fB\\-y\\fR, \\fB\\-\\-dry\\-run\\fR\n\\&.hidden \\e *star*\n"
+                                         ".TP\n\\fB\\-\\-to\\fR \\fIFILE\\fR\nTarget.\n"
+                                         ".TP\n\\fIID...\\fR\nWhich.\n");
   hato__buf_clear(&out);
   hato__conf_markdown(c, &out);
-  ck_assert_str_eq(hato__buf_text(&out),
-                   "\n### Options\n\n"
-                   "- `-y`, `--dry-run`: .hidden \\\\ \\*star\\*\n"
-                   "- `--to FILE`: Target.\n"
-                   "- `ID...`: Which.\n");
+  ck_assert_str_eq(hato__buf_text(&out), "\n### Options\n\n"
+                                         "- `-y`, `--dry-run`: .hidden \\\\ \\*star\\*\n"
+                                         "- `--to FILE`: Target.\n"
+                                         "- `ID...`: Which.\n");
   hato__buf_free(&out);
   hato__conf_destroy(c);
 }

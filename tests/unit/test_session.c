@@ -284,7 +284,8 @@ UNIT_TEST(a_damaged_lock_is_explained) {
   fresh_home();
   hato_error err;
   hato__session *s = open_it("x");
-  static const char *const bad[] = {"", "garbage", "[]", "{\"host\":\"a\"}", "{\"host\":1,\"boot_id\":\"\",\"pid\":-4}"};
+  static const char *const bad[] = {"", "garbage", "[]", "{\"host\":\"a\"}",
+                                    "{\"host\":1,\"boot_id\":\"\",\"pid\":-4}"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     put(s, "lock", bad[i]);
     ck_assert_int_eq(hato__session_lock(s, false, &err), HATO_BUSY);
@@ -359,15 +360,19 @@ UNIT_TEST(verdicts_of_an_address) {
   out.urls[2] = NULL;
   ck_assert_ptr_null(hato__address_url(&out));
   hato__address_free(&out);
-  put(s, "address", "{\"version\":1,\"host\":\"node17\",\"boot_id\":\"b\",\"pid\":3,\"start_time\":4,\"urls\":[\"ipc:///s\"]}");
+  put(s, "address",
+      "{\"version\":1,\"host\":\"node17\",\"boot_id\":\"b\",\"pid\":3,\"start_time\":4,\"urls\":[\"ipc:///"
+      "s\"]}");
   ck_assert_int_eq(hato__session_read(s, &out, &err), HATO_OK);
   HAS(out.words, "run this command on node17");
   hato__address_free(&out);
   put(s, "address", "{\"version\":2}");
   ck_assert_int_eq(hato__session_read(s, &out, &err), HATO_NOT_SUPPORTED);
   HAS(err.text, "newer hato");
-  static const char *const bad[] = {"", "{", "{}", "{\"version\":1}", "7",
-                                    "{\"version\":1,\"host\":\"n\",\"boot_id\":\"b\",\"pid\":3,\"start_time\":4,\"urls\":[1]}"};
+  static const char *const bad[] = {
+      "",   "{",
+      "{}", "{\"version\":1}",
+      "7",  "{\"version\":1,\"host\":\"n\",\"boot_id\":\"b\",\"pid\":3,\"start_time\":4,\"urls\":[1]}"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     put(s, "address", bad[i]);
     ck_assert_int_eq(hato__session_read(s, &out, &err), HATO_INVALID);

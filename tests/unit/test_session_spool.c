@@ -31,7 +31,9 @@ static void done(hato__spool *sp) {
 }
 
 /* Byte i of entry seed. */
-static uint8_t byte_of(uint64_t seed, uint64_t i) { return (uint8_t)((seed * 131 + i * 7 + (i >> 8) * 13) & 0xff); }
+static uint8_t byte_of(uint64_t seed, uint64_t i) {
+  return (uint8_t)((seed * 131 + i * 7 + (i >> 8) * 13) & 0xff);
+}
 
 static void fill(uint8_t *out, uint64_t seed, uint64_t from, size_t n) {
   for (size_t i = 0; i < n; i++) out[i] = byte_of(seed, from + i);
@@ -146,7 +148,8 @@ UNIT_TEST(a_full_spool_says_so_and_keeps_what_it_has) {
   hato__spool *sp = fresh(256 * KB);
   hato_error err;
   static uint8_t data[300000];
-  ck_assert(hato__spool_limit(sp) == 256 * KB && hato__spool_has_room(sp, 256 * KB) && !hato__spool_has_room(sp, 256 * KB + 1));
+  ck_assert(hato__spool_limit(sp) == 256 * KB && hato__spool_has_room(sp, 256 * KB) &&
+            !hato__spool_has_room(sp, 256 * KB + 1));
   hato__spool_ref a = put(sp, 1, 100000, 1000);
   hato__spool_entry *e;
   OK(hato__spool_begin(sp, &e, &err));
