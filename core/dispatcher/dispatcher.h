@@ -48,7 +48,7 @@ hato_status dispatcher_listen(dispatcher *d, const char *url, hato_error *err);
 /* The i-th url listened at, in order; NULL past the end. Valid until destroy. */
 const char *dispatcher_url(const dispatcher *d, unsigned i);
 /* A client in this process: the connection is to be started by the caller. */
-hato_status dispatcher_embed(dispatcher *d, net_conn **client, hato_error *err);
+hato_status dispatcher_embed(dispatcher *d, net_conn **end, hato_error *err);
 /* Starts n daemons (slots each, 0: as the launcher and -n say) by a launcher; returns at once, its
  * life is told in status and the log. */
 typedef struct dispatcher_launch_request {

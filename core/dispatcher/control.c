@@ -1,0 +1,222 @@
+/* Requests in JSON. */
+#include "dispatcher/internal.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- answers ---- */
+
+void control_reply(client *c, uint32_t token, json_t *answer) {
+  if (c->peer.closed) {
+    json_decref(answer);
+    return;
+  }
+  char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
+  json_decref(answer);
+  if (!text) {
+    net_close(c->peer.conn, HATO_NO_MEMORY, "out of memory");
+    return;
+  }
+  size_t len = strlen(text), at = 0, room = PROTO_BODY_MAX - 64;
+  size_t begun;
+  hato__buf *b = outbox_bytes(&c->peer, &begun);
+  text[len++] = '\n'; /* in the place of the terminator: it is sent by length */
+  do {
+    size_t n = len - at < room ? len - at : room;
+    proto_reply_encode(b, token, at + n == len, text + at, n);
+    at += n;
+  } while (at < len);
+  outbox_done(&c->peer, begun);
+  free(text);
+}
+
+void control_fail(client *c, uint32_t token, hato_status status, const char *fmt, ...) {
+  hato_error e = {0};
+  va_list args;
+  va_start(args, fmt);
+  vsnprintf(e.text, sizeof e.text, fmt, args);
+  va_end(args);
+  control_reply(c, token, json_pack("{s:s,s:i}", "error", e.text, "status", (int)status));
+}
+
+/* ---- what requests have in common ---- */
+
+/* "tasks": text, or "all": true. Fails the request and returns false when neither is right. */
+static bool ranges_of(client *c, uint32_t token, const json_t *q, hato__range **ranges, size_t *n) {
+  hato_error err;
+  *ranges = NULL;
+  *n = 0;
+  const json_t *tasks = json_object_get(q, "tasks");
+  if (json_is_true(json_object_get(q, "all"))) {
+    *ranges = malloc(sizeof **ranges);
+    if (*ranges) {
+      **ranges = (hato__range){1, UINT64_MAX - 1};
+      *n = 1;
+      return true;
+    }
+    control_fail(c, token, HATO_NO_MEMORY, "no memory");
+    return false;
+  }
+  if (!json_is_string(tasks)) {
+    control_fail(c, token, HATO_INVALID, "the request names no tasks: \"tasks\": \"1-9,12\" or \"all\": true was wanted");
+    return false;
+  }
+  if (hato__ranges_parse(json_string_value(tasks), ranges, n, &err) == HATO_OK) return true;
+  control_fail(c, token, err.status, "%s", err.text);
+  return false;
+}
+
+/* Every number is one that was given to a task; else the request fails, naming the first that was not. */
+static bool known(client *c, uint32_t token, const hato__range *ranges, size_t n, bool all) {
+  const dispatcher *d = c->peer.d;
+  for (size_t i = 0; !all && i < n; i++) {
+    if (ranges[i].last < d->next_task && ranges[i].first > 0) continue;
+    if (d->next_task == 1) {
+      control_fail(c, token, HATO_NOT_FOUND, "no task %llu: this session has none yet",
+                   (unsigned long long)ranges[i].last);
+    } else {
+      control_fail(c, token, HATO_NOT_FOUND, "no task %llu: this session's are 1-%llu",
+                   (unsigned long long)(ranges[i].first == 0 ? 0 : ranges[i].last),
+                   (unsigned long long)(d->next_task - 1));
+    }
+    return false;
+  }
+  return true;
+}
+
+/* ---- the requests ---- */
+
+static void do_status(client *c, uint32_t token, const json_t *q) {
+  (void)q;
+  control_reply(c, token, status_json(c->peer.d));
+}
+
+static void do_tasks(client *c, uint32_t token, const json_t *q) {
+  hato__range *ranges;
+  size_t n;
+  bool all = !json_object_get(q, "tasks");
+  if (all) {
+    ranges = malloc(sizeof *ranges);
+    n = 1;
+    if (ranges) *ranges = (hato__range){1, UINT64_MAX - 1};
+  } else if (!ranges_of(c, token, q, &ranges, &n)) {
+    return;
+  }
+  if (known(c, token, ranges, n, all)) {
+    tasks_list(c, token, ranges, n, json_string_value(json_object_get(q, "state")));
+  } else {
+    free(ranges);
+  }
+}
+
+static void do_wait(client *c, uint32_t token, const json_t *q) {
+  hato__range *ranges;
+  size_t n;
+  bool all = json_is_true(json_object_get(q, "all"));
+  if (!ranges_of(c, token, q, &ranges, &n)) return;
+  if (known(c, token, ranges, n, all)) {
+    waits_begin(c, token, ranges, n, json_is_true(json_object_get(q, "any")));
+  } else {
+    free(ranges);
+  }
+}
+
+static void do_cancel(client *c, uint32_t token, const json_t *q) {
+  dispatcher *d = c->peer.d;
+  hato__range *ranges;
+  size_t n;
+  bool all = json_is_true(json_object_get(q, "all"));
+  if (!ranges_of(c, token, q, &ranges, &n)) return;
+  if (known(c, token, ranges, n, all)) {
+    for (size_t i = 0; i < n; i++)
+      sched_cancel(d->sched, hato__now(), ranges[i].first, ranges[i].last, 0, HATO_CANCELLED);
+    control_reply(c, token, json_pack("{s:b}", "cancelled", 1));
+  }
+  free(ranges);
+}
+
+static void do_forget(client *c, uint32_t token, const json_t *q) {
+  dispatcher *d = c->peer.d;
+  hato__range *ranges;
+  size_t n;
+  uint64_t forgotten = 0;
+  bool all = json_is_true(json_object_get(q, "all"));
+  if (!ranges_of(c, token, q, &ranges, &n)) return;
+  if (known(c, token, ranges, n, all)) {
+    for (size_t i = 0; i < n; i++) forgotten += kept_forget(d, ranges[i].first, ranges[i].last);
+    control_reply(c, token, json_pack("{s:I}", "forgotten", (json_int_t)forgotten));
+  }
+  free(ranges);
+}
+
+static uint64_t unresolved(const dispatcher *d) {
+  sched_counts n = sched_count(d->sched);
+  return n.queued + n.sent + n.running;
+}
+
+static void do_down(client *c, uint32_t token, const json_t *q) {
+  dispatcher *d = c->peer.d;
+  uint64_t left = unresolved(d);
+  (void)q;
+  control_reply(c, token, json_pack("{s:I}", "unresolved", (json_int_t)left));
+  dispatcher_ask(d, "a client asked for it");
+}
+
+static void do_reset(client *c, uint32_t token, const json_t *q) {
+  dispatcher *d = c->peer.d;
+  uint64_t left = unresolved(d);
+  (void)q;
+  sched_cancel(d->sched, hato__now(), 1, UINT64_MAX - 1, 0, HATO_RESET);
+  control_reply(c, token, json_pack("{s:I}", "unresolved", (json_int_t)left));
+  dispatcher_ask(d, "a client reset the session");
+}
+
+static void do_launchers(client *c, uint32_t token, const json_t *q) {
+  (void)q;
+  launch_list_launchers(c, token);
+}
+
+typedef struct request {
+  const char *op;
+  void (*run)(client *c, uint32_t token, const json_t *q);
+} request;
+
+static const request requests[] = {
+    {"status", do_status}, {"tasks", do_tasks}, {"wait", do_wait},   {"cancel", do_cancel},
+    {"forget", do_forget}, {"down", do_down},   {"reset", do_reset}, {"launchers", do_launchers},
+};
+
+void control_request(client *c, const proto_text *m) {
+  dispatcher *d = c->peer.d;
+  json_error_t bad;
+  json_t *q = json_loadb(m->text, m->len, 0, &bad);
+  const char *op = json_string_value(json_object_get(q, "op"));
+  if (op && strcmp(op, "launch") == 0) {
+    launch_request(c, m->token, q);
+    json_decref(q);
+    return;
+  }
+  dispatcher_lock(d);
+  if (!q) {
+    control_fail(c, m->token, HATO_INVALID, "the request is not JSON: %s at %d", bad.text, bad.position);
+  } else if (!op) {
+    control_fail(c, m->token, HATO_INVALID, "the request has no \"op\"");
+  } else {
+    const char *names[sizeof requests / sizeof *requests + 2] = {"launch"};
+    const request *found = NULL;
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+      names[i + 1] = requests[i].op;
+      if (strcmp(requests[i].op, op) == 0) found = &requests[i];
+    }
+    const char *near = found ? NULL : hato__nearest(op, names);
+    if (found) {
+      found->run(c, m->token, q);
+    } else {
+      control_fail(c, m->token, HATO_NOT_SUPPORTED, "no request \"%s\"%s%s%s", op, near ? "; did you mean \"" : "",
+                   near ? near : "", near ? "\"?" : "");
+    }
+  }
+  dispatcher_unlock(d);
+  json_decref(q);
+}

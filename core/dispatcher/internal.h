@@ -1,0 +1,410 @@
+/*
+ * What the dispatcher's files share. Everything below is guarded by the one lock
+ * of struct dispatcher, unless its comment says otherwise. Frames are decoded
+ * before the lock is taken and actions are encoded after it is given back.
+ *
+ *   peers.c    connections come and go       clients.c  what clients say
+ *   outbox.c   what waits to be sent         workers.c  what daemons say
+ *   work.c     sched's actions carried out   submit.c   submissions and their arguments
+ *   specs.c    specifications and objects    streams.c  payloads in pieces
+ *   kept.c     results of detached tasks     spooled.c  payloads out of the spool
+ *   control.c  requests in JSON              tasks.c    lists of tasks
+ *   waits.c    who waits for which tasks     status.c   the status object
+ *   launch.c   launches                      clock.c    the thread that keeps time
+ *   life.c     create, listen, stop          serve.c    a session's process
+ */
+#ifndef HATO_DISPATCHER_INTERNAL_H
+#define HATO_DISPATCHER_INTERNAL_H
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/io.h"
+#include "base/list.h"
+#include "base/str.h"
+#include "dispatcher/dispatcher.h"
+#include "proto/spec.h"
+#include "sched/sched.h"
+#include "session/spool.h"
+#include <jansson.h>
+#include <pthread.h>
+#include <uthash.h>
+
+typedef struct peer peer;
+typedef struct client client;
+typedef struct worker worker; /* a daemon, as the dispatcher sees it */
+typedef struct spec spec;
+typedef struct object object;
+typedef struct submission submission;
+typedef struct chunk chunk;
+typedef struct stream stream;
+typedef struct sender sender;
+typedef struct rest rest;
+typedef struct waiting waiting;
+typedef struct lister lister;
+typedef struct launch launch;
+
+typedef struct pointers { /* a small set, unordered */
+  void **at;
+  uint32_t n, cap;
+} pointers;
+
+/* ---- what waits to be sent to a peer (outbox.c) ---- */
+typedef enum out_kind { OUT_BYTES, OUT_DATA, OUT_SPEC, OUT_OBJECT, OUT_ASSIGN } out_kind;
+typedef struct out_item {
+  uint8_t kind;
+  uint32_t len; /* BYTES: how many of the outbox's bytes; DATA: of the stretch */
+  union {
+    struct { /* DATA: a stretch of a received buffer */
+      net_data *data;
+      const uint8_t *at;
+    } data;
+    spec *spec;     /* SPEC, holds a reference */
+    object *object; /* OBJECT, holds a reference */
+    struct {        /* ASSIGN, holds a reference to the chunk */
+      chunk *chunk;
+      uint64_t first;
+      uint32_t count, attempt;
+    } assign;
+  } u;
+} out_item;
+
+typedef struct out_list {
+  out_item *items;
+  uint32_t at, n, cap;
+} out_list;
+
+typedef struct outbox {
+  out_list control; /* in order */
+  hato__buf bytes;  /* of its OUT_BYTES, one after the other */
+  out_list pieces;  /* PIECE frames by reference, sent when no control frame waits */
+  uint64_t waiting; /* bytes in all that, about */
+  /* The writer's alone, taken from the above under the lock: */
+  out_list taken;
+  hato__buf taken_bytes;
+  size_t taken_at;
+  uint64_t object_at; /* how far the OBJECT at the head has gone */
+} outbox;
+
+typedef enum peer_kind { PEER_CLIENT, PEER_WORKER } peer_kind;
+struct peer {
+  dispatcher *d;
+  net_conn *conn;
+  peer_kind kind;
+  unsigned refs;   /* the connection's, sched's (until OWNER_END), and those of a flush */
+  bool introduced; /* CLIENT or DAEMON was received */
+  bool closed;
+  hato__link dirty; /* in d->dirty */
+  hato__link link;  /* in d->peers */
+  uint64_t heard;   /* when a frame came last; roughly */
+  outbox out;
+};
+
+struct client {
+  peer peer;
+  uint64_t id;
+  char *label;
+  sched_owner owner;
+  bool paused;              /* its outbox is over the mark and its queue is not served */
+  struct client_spec *specs; /* by its own numbers */
+  pointers objects;          /* those it sent */
+  submission *by_seq;       /* those it submitted */
+  hato__link waits;
+  lister *lister; /* the task list it is being sent */
+  UT_hash_handle hh; /* d->clients, by owner */
+};
+
+struct worker {
+  peer peer;
+  sched_daemon handle;
+  char *host, *version;
+  uint64_t id, launch;
+  uint32_t number, member, slots, cores, pid;
+  uint64_t joined_wall, done;
+  pointers specs;   /* those it has */
+  hato__buf hashes; /* of the objects it has, 32 bytes each */
+  hato__link streams; /* open streams that it sends */
+  UT_hash_handle hh;  /* d->workers, by handle */
+};
+
+/* ---- specifications (specs.c) ---- */
+struct spec {
+  uint32_t number; /* the session's */
+  unsigned refs;
+  uint32_t len;
+  uint8_t *bytes;
+  uint64_t limit_ns;
+  char *title; /* for people */
+  object *object;
+  pointers known; /* the workers that have it */
+};
+struct client_spec { /* a client's number for one */
+  uint32_t number;
+  spec *spec;
+  uint8_t *partial; /* while its parts arrive */
+  uint32_t got, total;
+  UT_hash_handle hh;
+};
+struct object {
+  uint8_t hash[32];
+  unsigned refs; /* the clients that sent it, specifications, outboxes */
+  uint64_t total, got;
+  uint8_t *bytes;
+  UT_hash_handle hh;
+};
+
+/* ---- submissions (submit.c) ---- */
+#define BRIEF_PAGE 256u
+typedef struct brief { /* what is remembered of a detached task */
+  hato__spool_ref record; /* its RESULTS record in the spool; len 0: only what stands here */
+  bool resolved, forgotten;
+  uint16_t error;
+  uint32_t wait_status;
+  float wall_s;
+} brief;
+
+struct submission {
+  dispatcher *d;
+  uint64_t seq, first, count;
+  uint64_t filled;     /* tasks whose arguments have come */
+  uint64_t unresolved; /* of all */
+  uint64_t failed, forgotten;
+  uint64_t submitted_wall, resolved_wall; /* ns since 1970 */
+  spec *spec;
+  client *client; /* NULL: its client is gone */
+  bool detached;
+  uint8_t args;
+  int64_t start, step;
+  unsigned chunks;   /* alive */
+  char *label;       /* of the client that submitted it */
+  brief **briefs;    /* detached: pages, made when touched */
+  UT_hash_handle hh; /* client->by_seq */
+};
+
+struct chunk { /* what sched holds as the data of a range */
+  submission *sub;
+  unsigned refs; /* sched's, and one for each ASSIGN that waits to be written */
+  uint64_t first;
+  uint32_t count;
+  net_data *frame;   /* the received frame that the block lies in, or */
+  uint8_t *copy;     /* a copy of it */
+  proto_block block; /* EXPLICIT, not large */
+  bool large;
+  uint64_t total;              /* large */
+  hato__spool_entry *spooling; /* detached and large: being received */
+  hato__spool_ref spooled;
+  hato__link link; /* d->spooling, while it is */
+};
+
+/* ---- payloads in pieces (streams.c) ---- */
+typedef struct stream_key { /* zeroed before it is filled: it is hashed as bytes */
+  uint64_t task;
+  uint32_t attempt;
+  uint32_t channel;
+} stream_key;
+struct stream { /* output that a daemon sends, from its first piece or its record on */
+  stream_key key;
+  worker *from;
+  client *to;      /* NULL: kept, or thrown away */
+  submission *sub; /* to be kept for it */
+  hato__spool_entry *entry;
+  bool last, record; /* what has come */
+  uint16_t status;   /* why it ended early */
+  uint8_t *held;     /* kept: the record, while pieces are missing */
+  uint32_t held_len;
+  hato__link link;   /* from->streams */
+  UT_hash_handle hh;
+};
+struct rest { /* what a kept task's output has beyond its record */
+  stream_key key;
+  hato__spool_ref ref;
+  UT_hash_handle hh;
+};
+struct sender { /* a payload in the spool on its way to a peer, under credit */
+  stream_key key;
+  peer *to; /* holds a reference */
+  hato__spool_ref ref;
+  uint64_t at, credit;
+  bool busy; /* a thread reads for it */
+  bool gone;
+  bool owns; /* ref is to be freed with it */
+  sender *next;
+};
+
+/* ---- requests that wait (control.c) ---- */
+struct waiting {
+  client *client;
+  uint32_t token;
+  bool any;
+  hato__range *ranges; /* sorted, apart */
+  size_t n;
+  uint64_t left; /* unresolved tasks of them */
+  hato__link all; /* d->waits */
+  hato__link of;  /* client->waits */
+};
+
+struct dispatcher {
+  pthread_mutex_t lock;
+  hato__log log;
+  char *session, *local_dir, *log_dir, *hato_binary, *secret_file;
+  net_auth auth;
+  uint64_t keep_ns, idle_ns;
+  pid_t while_pid;
+  uint32_t heartbeat_ms;
+  uint64_t id, started, started_wall;
+
+  sched *sched;
+  uint64_t next_task;
+  uint32_t next_spec, next_worker;
+  uint64_t ok, failed; /* tasks resolved, ever */
+
+  hato__link peers, dirty;
+  unsigned n_peers, n_clients;
+  client *clients; /* by owner */
+  worker *workers; /* by handle */
+  object *objects; /* by hash */
+  stream *streams;
+  rest *rests;
+  sender *senders;
+  submission **detached; /* ascending by first */
+  size_t n_detached, cap_detached;
+  uint64_t uncollected; /* detached tasks that are not forgotten */
+  hato__link spooling, waits;
+  hato__spool *spool;
+  bool spool_paused;
+
+  net_listener **listeners;
+  unsigned n_listeners;
+  struct launchers *launchers;
+  launch *launches;
+  uint64_t next_launch;
+
+  /* the clock's thread, and the end */
+  pthread_t clock;
+  bool clock_runs, stopping;
+  pthread_cond_t tick, end;
+  uint64_t tick_at;   /* when the clock's thread looks next */
+  uint64_t next_beat; /* heartbeats */
+  uint64_t next_sweep; /* kept results past their time */
+  uint64_t busy_at;   /* when something was last in use */
+  bool asked_stop;
+  char why[200];
+};
+
+static inline void dispatcher_lock(dispatcher *d) { pthread_mutex_lock(&d->lock); }
+static inline void dispatcher_unlock(dispatcher *d) { pthread_mutex_unlock(&d->lock); }
+
+/* ---- peers.c ---- */
+void peers_admitted(void *arg, net_conn *c);
+hato_status peers_embed(dispatcher *d, net_conn *server, hato_error *err);
+void peer_unref(peer *p);
+static inline client *client_of(peer *p) { return HATO__ENTRY(p, client, peer); }
+static inline worker *worker_of(peer *p) { return HATO__ENTRY(p, worker, peer); }
+void client_free(client *c);
+void worker_free(worker *w);
+
+/* ---- outbox.c: with the lock, but fill, flush ---- */
+hato__buf *outbox_bytes(peer *p, size_t *begun); /* append whole frames, then outbox_done */
+void outbox_done(peer *p, size_t begun);
+void outbox_data(peer *p, net_data *data, const uint8_t *at, uint32_t len); /* all refs are taken here */
+void outbox_piece(peer *p, net_data *data, const uint8_t *at, uint32_t len);
+void outbox_assign(peer *p, chunk *c, uint64_t first, uint32_t count, uint32_t attempt);
+void outbox_spec(peer *p, spec *s);
+void outbox_object(peer *p, object *o);
+void outbox_free(peer *p);
+void outbox_fill(void *owner, net_conn *c, net_out *out);
+/* Wakes every connection that was given something. */
+void dispatcher_flush(dispatcher *d);
+
+/* ---- work.c ---- */
+/* Carries out what sched has to say and wakes who has something to send. Without the lock. */
+void work_pump(dispatcher *d);
+/* Accounts for `count` tasks of a submission that resolved, failed of them not well. */
+void work_account(submission *s, uint64_t first, uint64_t count, uint64_t failed);
+void chunk_unref(chunk *c);
+
+/* ---- clients.c, workers.c ---- */
+hato_status clients_frame(client *c, const net_frame *f, hato_error *err); /* without the lock */
+hato_status clients_introduce(client *c, const net_frame *f, hato_error *err);
+void clients_gone(client *c); /* with it */
+hato_status workers_frame(worker *w, const net_frame *f, hato_error *err);
+hato_status workers_introduce(worker *w, const net_frame *f, hato_error *err);
+void workers_gone(worker *w);
+
+/* ---- specs.c: with the lock ---- */
+hato_status specs_part(client *c, const proto_part *part, hato_error *err);
+void specs_drop(client *c, uint32_t number);
+spec *specs_find(client *c, uint32_t number);
+void specs_client_gone(client *c);
+void specs_ensure(worker *w, spec *s); /* it is sent to the worker unless it has it */
+void specs_worker_gone(worker *w);
+void spec_unref(dispatcher *d, spec *s);
+hato_status objects_part(client *c, const proto_object *part, hato_error *err);
+void object_unref(dispatcher *d, object *o);
+
+/* ---- submit.c: with the lock ---- */
+hato_status submit_open(client *c, const proto_submit *m, hato_error *err);
+hato_status submit_args(client *c, const proto_args *m, const net_frame *f, hato_error *err);
+submission *submit_find(client *c, uint64_t seq);
+void submit_client_gone(client *c);
+void submit_spooled(chunk *c, hato_status status, const char *words); /* its large argument has come, or will not */
+void submission_settle(submission *s); /* frees it when nothing speaks of it any more */
+
+/* ---- streams.c: with the lock, unless said otherwise ---- */
+void streams_piece_in(client *c, const net_frame *f, const proto_piece *m);  /* without */
+void streams_piece_out(worker *w, const net_frame *f, const proto_piece *m); /* without */
+void streams_credit_client(client *c, const proto_credit *m);                /* without */
+void streams_credit_worker(worker *w, const proto_credit *m);                /* without */
+void streams_record(worker *w, const proto_result *r, client *to, submission *sub);
+void streams_worker_gone(worker *w);
+void streams_client_gone(client *c);
+
+/* ---- spooled.c: payloads from the spool to a peer; with the lock ---- */
+void spooled_send(peer *to, const stream_key *key, hato__spool_ref ref);
+/* With the lock, which is given up while the spool is read. False: nothing of that is being sent. */
+bool spooled_credit(peer *to, const stream_key *key, uint64_t bytes);
+void spooled_peer_gone(peer *to);
+/* Ends whatever is being sent of this payload and frees its place in the spool. With the lock. */
+void spooled_end(dispatcher *d, uint64_t task, uint32_t channel, hato__spool_ref *ref);
+
+/* ---- kept.c: with the lock ---- */
+hato_status kept_add(submission *s);
+submission *kept_find(dispatcher *d, uint64_t task);
+size_t kept_from(const dispatcher *d, uint64_t task); /* index of the first that ends at or after it */
+const brief *kept_brief(const submission *s, uint64_t task); /* NULL: untouched */
+void kept_record(submission *s, const proto_result *r);
+void kept_error(submission *s, uint64_t first, uint64_t count, int error, const char *words);
+void kept_rest(submission *s, const stream_key *key, hato__spool_ref ref);
+void kept_fetch(client *c, uint64_t task);
+uint64_t kept_forget(dispatcher *d, uint64_t first, uint64_t last);
+void kept_expire(dispatcher *d);
+void kept_free(submission *s);
+
+/* ---- control.c, tasks.c, status.c: with the lock ---- */
+void control_request(client *c, const proto_text *m);
+void control_reply(client *c, uint32_t token, json_t *answer); /* takes the reference */
+void control_fail(client *c, uint32_t token, hato_status status, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+void waits_begin(client *c, uint32_t token, hato__range *ranges, size_t n, bool any); /* takes ranges */
+void waits_resolved(submission *s, uint64_t first, uint64_t count);
+void waits_client_gone(client *c);
+void tasks_list(client *c, uint32_t token, hato__range *ranges, size_t n, const char *state); /* takes ranges */
+bool tasks_more(client *c); /* adds the next part to its outbox; false: nothing more */
+void tasks_free(client *c);
+json_t *status_json(dispatcher *d);
+
+/* ---- launch.c ---- */
+hato_status launch_open(dispatcher *d, hato_error *err);
+void launch_close(dispatcher *d); /* without the lock; blocks */
+void launch_request(client *c, uint32_t token, json_t *request); /* without the lock */
+void launch_list_launchers(client *c, uint32_t token);
+void launch_joined(worker *w); /* with the lock */
+void launch_left(worker *w);
+json_t *launch_json(dispatcher *d);
+
+/* ---- clock.c ---- */
+hato_status clock_start(dispatcher *d, hato_error *err);
+void clock_stop(dispatcher *d);
+void clock_soon(dispatcher *d); /* with the lock: the next deadline may be nearer now */
+void dispatcher_ask(dispatcher *d, const char *why); /* with the lock */
+
+#endif

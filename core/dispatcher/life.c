@@ -1,0 +1,229 @@
+/* A dispatcher's life: create, listen, wait, stop. */
+#include "dispatcher/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SPOOL_LIMIT (UINT64_C(10) << 30)
+#define KEEP_NS (7 * 24 * 3600 * HATO__SEC)
+#define HEARTBEAT_MS 30000u
+#define STOP_NS (5 * HATO__SEC) /* how long stop waits for daemons to go */
+
+static bool copy(char **to, const char *from) {
+  *to = from ? hato__printf("%s", from) : NULL;
+  return !from || *to;
+}
+
+static bool copy_options(dispatcher *d, const dispatcher_options *o) {
+  d->log = o->log;
+  d->keep_ns = o->keep_ns ? o->keep_ns : KEEP_NS;
+  d->idle_ns = o->idle_ns;
+  d->while_pid = o->while_pid;
+  d->heartbeat_ms = o->heartbeat_ms ? o->heartbeat_ms : HEARTBEAT_MS;
+  if (o->secret) {
+    d->auth.have_secret = true;
+    memcpy(d->auth.secret, o->secret, sizeof d->auth.secret);
+  }
+  return copy(&d->session, o->session) && copy(&d->local_dir, o->local_dir) &&
+         copy(&d->log_dir, o->log_dir ? o->log_dir : o->local_dir) && copy(&d->hato_binary, o->hato_binary) &&
+         copy(&d->secret_file, o->secret_file);
+}
+
+static hato_status init_sync(dispatcher *d, hato_error *err) {
+  pthread_condattr_t attr;
+  pthread_condattr_init(&attr);
+  pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+  int e = pthread_mutex_init(&d->lock, NULL);
+  if (!e) e = pthread_cond_init(&d->tick, &attr);
+  if (!e) e = pthread_cond_init(&d->end, &attr);
+  pthread_condattr_destroy(&attr);
+  return e ? hato__fail(err, HATO_SYSTEM, "no lock: %s", strerror(e)) : HATO_OK;
+}
+
+hato_status dispatcher_create(const dispatcher_options *o, dispatcher **out, hato_error *err) {
+  *out = NULL;
+  if (!o || !o->local_dir || !o->hato_binary)
+    return hato__fail(err, HATO_INVALID, "a dispatcher needs a local folder and the hato binary");
+  hato_status st = net_init(err);
+  if (st) return st;
+  dispatcher *d = calloc(1, sizeof *d);
+  if (!d) return hato__fail(err, HATO_NO_MEMORY, "no memory for a dispatcher");
+  hato__list_init(&d->peers);
+  hato__list_init(&d->dirty);
+  hato__list_init(&d->spooling);
+  hato__list_init(&d->waits);
+  d->next_task = 1;
+  d->tick_at = UINT64_MAX;
+  d->started = d->busy_at = hato__now();
+  d->started_wall = hato__wall_now();
+  hato__random(&d->id, sizeof d->id);
+  st = init_sync(d, err);
+  if (st) {
+    free(d);
+    return st;
+  }
+  d->sched = sched_create(NULL);
+  if (!copy_options(d, o) || !d->sched) st = hato__fail(err, HATO_NO_MEMORY, "no memory for a dispatcher");
+  if (!st) st = hato__spool_open(d->local_dir, "default", o->spool_limit ? o->spool_limit : SPOOL_LIMIT, &d->spool, err);
+  if (!st) st = launch_open(d, err);
+  if (!st) st = clock_start(d, err);
+  if (st) {
+    dispatcher_destroy(d);
+    return st;
+  }
+  *out = d;
+  return HATO_OK;
+}
+
+hato_status dispatcher_listen(dispatcher *d, const char *url, hato_error *err) {
+  net_listener *l = NULL;
+  hato_status st = net_listen(url, &d->auth, &d->log, peers_admitted, d, &l, err);
+  if (st) return st;
+  dispatcher_lock(d);
+  net_listener **all = realloc(d->listeners, (d->n_listeners + 1) * sizeof *all);
+  if (all) {
+    d->listeners = all;
+    all[d->n_listeners++] = l;
+  }
+  dispatcher_unlock(d);
+  if (all) return HATO_OK;
+  net_listener_close(l);
+  return hato__fail(err, HATO_NO_MEMORY, "no memory for a listener");
+}
+
+const char *dispatcher_url(const dispatcher *d, unsigned i) {
+  return i < d->n_listeners ? net_listener_url(d->listeners[i]) : NULL;
+}
+
+hato_status dispatcher_embed(dispatcher *d, net_conn **end, hato_error *err) {
+  net_conn *server = NULL;
+  hato_status st = net_pair(end, &server, err);
+  if (st) return st;
+  st = peers_embed(d, server, err);
+  if (st == HATO_OK) return HATO_OK;
+  net_close(server, st, "the dispatcher is ending");
+  net_release(server);
+  net_close(*end, st, "the dispatcher is ending");
+  net_release(*end);
+  *end = NULL;
+  return st;
+}
+
+/* ---- the end ---- */
+
+void dispatcher_ask(dispatcher *d, const char *why) {
+  if (d->asked_stop) return;
+  d->asked_stop = true;
+  snprintf(d->why, sizeof d->why, "%s", why);
+  pthread_cond_broadcast(&d->end);
+}
+
+void dispatcher_ask_stop(dispatcher *d, const char *why) {
+  dispatcher_lock(d);
+  dispatcher_ask(d, why);
+  dispatcher_unlock(d);
+}
+
+const char *dispatcher_wait(dispatcher *d) {
+  dispatcher_lock(d);
+  while (!d->asked_stop) pthread_cond_wait(&d->end, &d->lock);
+  dispatcher_unlock(d);
+  return d->why;
+}
+
+/* Says goodbye to everyone; daemons then end their tasks and go. */
+static void say_goodbye(dispatcher *d) {
+  for (hato__link *l = d->peers.next; l != &d->peers; l = l->next) {
+    peer *p = HATO__ENTRY(l, peer, link);
+    if (p->closed) continue;
+    size_t begun;
+    hato__buf *b = outbox_bytes(p, &begun);
+    proto_words_encode(b, PROTO_GOODBYE, HATO_OK, d->why[0] ? d->why : "the dispatcher ends");
+    outbox_done(p, begun);
+  }
+}
+
+/* Waits until no peer is left, at most until `until`; true: none is. */
+static bool wait_gone(dispatcher *d, uint64_t until) {
+  struct timespec ts = {.tv_sec = (time_t)(until / HATO__SEC), .tv_nsec = (long)(until % HATO__SEC)};
+  while (d->n_peers > 0)
+    if (pthread_cond_timedwait(&d->end, &d->lock, &ts) != 0) break;
+  return d->n_peers == 0;
+}
+
+static void close_all(dispatcher *d) {
+  for (hato__link *l = d->peers.next; l != &d->peers; l = l->next)
+    net_close(HATO__ENTRY(l, peer, link)->conn, HATO_CLOSED, "the dispatcher ends");
+}
+
+void dispatcher_stop(dispatcher *d) {
+  if (!d) return;
+  dispatcher_lock(d);
+  bool first = !d->stopping;
+  dispatcher_ask(d, "it was stopped");
+  dispatcher_unlock(d);
+  if (!first) return;
+  work_pump(d);
+  for (unsigned i = 0; i < d->n_listeners; i++) net_listener_close(d->listeners[i]);
+  clock_stop(d);
+  dispatcher_lock(d);
+  d->n_listeners = 0;
+  say_goodbye(d);
+  dispatcher_unlock(d);
+  dispatcher_flush(d);
+  dispatcher_lock(d);
+  bool gone = wait_gone(d, hato__now() + STOP_NS);
+  if (!gone) close_all(d);
+  dispatcher_unlock(d);
+  launch_close(d);
+  dispatcher_lock(d);
+  wait_gone(d, hato__now() + STOP_NS);
+  dispatcher_unlock(d);
+  work_pump(d);
+}
+
+/* What is left of a session's tasks when it ends. */
+static void free_submissions(dispatcher *d) {
+  while (d->n_detached > 0) {
+    submission *s = d->detached[d->n_detached - 1];
+    s->unresolved = 0;
+    s->forgotten = s->count;
+    if (s->chunks == 0) {
+      submission_settle(s);
+    } else {
+      d->n_detached--;
+    }
+  }
+  free(d->detached);
+  rest *r, *next;
+  HASH_ITER(hh, d->rests, r, next) {
+    HASH_DEL(d->rests, r);
+    free(r);
+  }
+}
+
+void dispatcher_destroy(dispatcher *d) {
+  if (!d) return;
+  if (d->clock_runs) dispatcher_stop(d);
+  if (d->sched && d->spool) {
+    dispatcher_lock(d);
+    sched_cancel(d->sched, hato__now(), 1, UINT64_MAX - 1, 0, HATO_RESET);
+    dispatcher_unlock(d);
+    work_pump(d);
+    free_submissions(d);
+  }
+  hato__spool_close(d->spool);
+  sched_destroy(d->sched);
+  free(d->listeners);
+  free(d->session);
+  free(d->local_dir);
+  free(d->log_dir);
+  free(d->hato_binary);
+  free(d->secret_file);
+  memset(&d->auth, 0, sizeof d->auth);
+  pthread_cond_destroy(&d->tick);
+  pthread_cond_destroy(&d->end);
+  pthread_mutex_destroy(&d->lock);
+  free(d);
+}

@@ -1,0 +1,113 @@
+/* Connections come and go. */
+#include "dispatcher/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static hato_status on_frame(void *owner, net_conn *conn, const net_frame *f, hato_error *err) {
+  peer *p = owner;
+  (void)conn;
+  p->heard = hato__now();
+  if (f->type == PROTO_HEARTBEAT) return HATO_OK;
+  if (p->kind == PEER_CLIENT) {
+    if (!p->introduced) return clients_introduce(client_of(p), f, err);
+    return clients_frame(client_of(p), f, err);
+  }
+  if (!p->introduced) return workers_introduce(worker_of(p), f, err);
+  return workers_frame(worker_of(p), f, err);
+}
+
+static void on_batch(void *owner, net_conn *conn) {
+  (void)conn;
+  work_pump(((peer *)owner)->d);
+}
+
+static void on_closed(void *owner, net_conn *conn, hato_status why, const char *words) {
+  peer *p = owner;
+  dispatcher *d = p->d;
+  (void)conn;
+  dispatcher_lock(d);
+  p->closed = true;
+  hato__list_remove(&p->link);
+  d->n_peers--;
+  d->busy_at = hato__now();
+  if (why != HATO_OK && why != HATO_CLOSED)
+    hato__info(&d->log, "PEER-CLOSED", "%s: %s", net_peer_of(p->conn)->address, words);
+  outbox_free(p);
+  if (p->kind == PEER_CLIENT) {
+    clients_gone(client_of(p));
+  } else {
+    workers_gone(worker_of(p));
+  }
+  spooled_peer_gone(p);
+  peer_unref(p);
+  if (d->n_peers == 0) pthread_cond_broadcast(&d->end);
+  dispatcher_unlock(d);
+  work_pump(d);
+}
+
+static const net_ops peer_ops = {
+    .frame = on_frame, .batch = on_batch, .fill = outbox_fill, .sent = NULL, .closed = on_closed};
+
+void peer_unref(peer *p) {
+  if (--p->refs > 0) return;
+  net_release(p->conn);
+  outbox_free(p);
+  if (p->kind == PEER_CLIENT) {
+    client_free(client_of(p));
+  } else {
+    worker_free(worker_of(p));
+  }
+}
+
+static peer *peer_new(proto_role role) {
+  peer *p;
+  if (role == PROTO_ROLE_CLIENT) {
+    client *c = calloc(1, sizeof *c);
+    if (!c) return NULL;
+    hato__list_init(&c->waits);
+    p = &c->peer;
+    p->kind = PEER_CLIENT;
+  } else {
+    worker *w = calloc(1, sizeof *w);
+    if (!w) return NULL;
+    hato__list_init(&w->streams);
+    p = &w->peer;
+    p->kind = PEER_WORKER;
+  }
+  return p;
+}
+
+static hato_status peer_start(dispatcher *d, net_conn *conn, proto_role role, hato_error *err) {
+  peer *p = peer_new(role);
+  if (!p) return hato__fail(err, HATO_NO_MEMORY, "no memory for a connection");
+  p->d = d;
+  p->conn = conn;
+  p->refs = 1;
+  p->heard = hato__now();
+  hato__list_init(&p->dirty);
+  dispatcher_lock(d);
+  if (d->stopping) {
+    dispatcher_unlock(d);
+    free(p->kind == PEER_CLIENT ? (void *)client_of(p) : (void *)worker_of(p));
+    return hato__fail(err, HATO_CLOSED, "the dispatcher is ending");
+  }
+  hato__list_push(&d->peers, &p->link);
+  d->n_peers++;
+  d->busy_at = p->heard;
+  dispatcher_unlock(d);
+  net_start(conn, &peer_ops, p);
+  return HATO_OK;
+}
+
+void peers_admitted(void *arg, net_conn *conn) {
+  dispatcher *d = arg;
+  hato_error err;
+  if (peer_start(d, conn, net_peer_of(conn)->role, &err) == HATO_OK) return;
+  net_close(conn, err.status, err.text);
+  net_release(conn);
+}
+
+hato_status peers_embed(dispatcher *d, net_conn *server, hato_error *err) {
+  return peer_start(d, server, PROTO_ROLE_CLIENT, err);
+}

@@ -1,0 +1,321 @@
+/* Payloads in pieces. Frames are forwarded as they came, by reference, in either
+ * direction: the credit that bounds them goes from end to end. Only what is kept for
+ * a detached task ends here, in the spool. */
+#include "dispatcher/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static stream_key key_of(uint64_t task, uint32_t attempt, uint32_t channel) {
+  stream_key k;
+  memset(&k, 0, sizeof k);
+  k.task = task;
+  k.attempt = attempt;
+  k.channel = channel;
+  return k;
+}
+
+static void forward(peer *to, const net_frame *f) {
+  if (f->data) {
+    outbox_piece(to, f->data, f->header, PROTO_HEADER + f->len);
+    return;
+  }
+  uint8_t *bytes;
+  net_data *copy = net_data_new(PROTO_HEADER + f->len, &bytes);
+  if (!copy) return;
+  memcpy(bytes, f->header, PROTO_HEADER + f->len);
+  outbox_piece(to, copy, bytes, PROTO_HEADER + f->len);
+  net_data_unref(copy);
+}
+
+static void put_credit(peer *to, const stream_key *k, uint64_t bytes) {
+  size_t begun;
+  hato__buf *b = outbox_bytes(to, &begun);
+  proto_credit c = {.task = k->task, .attempt = k->attempt, .channel = (uint8_t)k->channel, .bytes = bytes};
+  proto_credit_encode(b, &c);
+  outbox_done(to, begun);
+}
+
+/* ---- arguments: client to daemon ---- */
+
+static chunk *spooling_find(dispatcher *d, const client *c, uint64_t task) {
+  for (hato__link *l = d->spooling.next; l != &d->spooling; l = l->next) {
+    chunk *k = HATO__ENTRY(l, chunk, link);
+    if (k->first == task && k->sub->client == c) return k;
+  }
+  return NULL;
+}
+
+/* A detached argument on its way into the spool: written without the lock. Only its client's
+ * connection ends the entry, and that does so after this. */
+static void spool_argument(client *c, chunk *k, const proto_piece *m) {
+  dispatcher *d = c->peer.d;
+  hato_error err = {0};
+  k->refs++;
+  dispatcher_unlock(d);
+  hato_status st = m->status;
+  if (st) hato__fail(&err, st, "its client gave up sending the argument");
+  if (!st && m->len) st = hato__spool_write(k->spooling, m->data, m->len, &err);
+  if (!st && hato__spool_size(k->spooling) > PROTO_PAYLOAD_MAX)
+    st = hato__fail(&err, HATO_TOO_LARGE, "the argument is larger than the limit of 16 GiB");
+  dispatcher_lock(d);
+  if (st || m->last) {
+    submit_spooled(k, st, err.text);
+  } else {
+    stream_key key = key_of(m->task, m->attempt, m->channel);
+    put_credit(&c->peer, &key, m->len);
+  }
+  chunk_unref(k);
+}
+
+void streams_piece_in(client *c, const net_frame *f, const proto_piece *m) {
+  dispatcher *d = c->peer.d;
+  dispatcher_lock(d);
+  chunk *k = spooling_find(d, c, m->task);
+  if (k) {
+    spool_argument(c, k, m);
+  } else {
+    sched_task_info t = sched_find(d->sched, m->task);
+    worker *w = NULL;
+    if (t.daemon && t.attempt == m->attempt && t.owner == c->owner)
+      HASH_FIND(hh, d->workers, &t.daemon, sizeof t.daemon, w);
+    if (w) forward(&w->peer, f);
+  }
+  dispatcher_unlock(d);
+}
+
+void streams_credit_worker(worker *w, const proto_credit *m) {
+  dispatcher *d = w->peer.d;
+  stream_key key = key_of(m->task, m->attempt, m->channel);
+  dispatcher_lock(d);
+  sched_task_info t = sched_find(d->sched, m->task);
+  if (m->channel == PROTO_CH_IN && t.daemon == w->handle && t.attempt == m->attempt) {
+    const chunk *k = t.data;
+    if (k->spooled.len || (k->sub->detached && k->large)) {
+      if (!spooled_credit(&w->peer, &key, m->bytes)) {
+        spooled_send(&w->peer, &key, k->spooled);
+        spooled_credit(&w->peer, &key, m->bytes);
+      }
+    } else if (k->sub->client) {
+      put_credit(&k->sub->client->peer, &key, m->bytes);
+    }
+  }
+  dispatcher_unlock(d);
+}
+
+/* ---- output: daemon to client or spool ---- */
+
+static stream *stream_find(dispatcher *d, const stream_key *k) {
+  stream *s = NULL;
+  HASH_FIND(hh, d->streams, k, sizeof *k, s);
+  return s;
+}
+
+static stream *stream_open(worker *w, const stream_key *k, client *to, submission *sub) {
+  stream *s = calloc(1, sizeof *s);
+  if (!s) return NULL;
+  dispatcher *d = w->peer.d;
+  s->key = *k;
+  s->from = w;
+  s->to = to;
+  if (to) to->peer.refs++;
+  if (!to && sub && sub->detached) {
+    s->sub = sub;
+    sub->chunks++; /* it stays while its output comes */
+  }
+  HASH_ADD(hh, d->streams, key, sizeof s->key, s);
+  hato__list_push(&w->streams, &s->link);
+  return s;
+}
+
+static void stream_close(stream *s) {
+  dispatcher *d = s->from->peer.d;
+  HASH_DEL(d->streams, s);
+  hato__list_remove(&s->link);
+  hato__spool_abort(s->entry);
+  free(s->held);
+  submission *sub = s->sub;
+  client *to = s->to;
+  free(s);
+  if (sub) {
+    sub->chunks--;
+    submission_settle(sub);
+  }
+  if (to) peer_unref(&to->peer);
+}
+
+/* The record waits for the pieces of both streams; the last to come keeps it. */
+static void keep(stream *s) {
+  dispatcher *d = s->from->peer.d;
+  uint8_t *held = s->held;
+  uint32_t len = s->held_len;
+  s->held = NULL;
+  stream_key other = s->key;
+  other.channel = s->key.channel == PROTO_CH_OUT ? PROTO_CH_ERR : PROTO_CH_OUT;
+  stream *o = stream_find(d, &other);
+  if (o && !o->last) {
+    o->held = held;
+    o->held_len = len;
+    return;
+  }
+  proto_result r;
+  if (held && proto_result_decode(&r, held, len, NULL) == HATO_OK) {
+    if (s->status && r.error == 0) r.error = s->status;
+    kept_record(s->sub, &r);
+    work_account(s->sub, r.task, 1, r.error || r.wait_status);
+  }
+  free(held);
+}
+
+static void end_entry(stream *s) {
+  hato__spool_ref ref;
+  hato_error err;
+  if (!s->entry) return;
+  hato_status st = hato__spool_end(s->entry, &ref, &err);
+  s->entry = NULL;
+  if (st) {
+    s->status = (uint16_t)st;
+    hato__error(&s->from->peer.d->log, "RESULT-LOST", "task %llu: %s", (unsigned long long)s->key.task, err.text);
+  } else {
+    kept_rest(s->sub, &s->key, ref);
+  }
+}
+
+static void stream_ended(stream *s, uint16_t status) {
+  s->last = true;
+  if (status) s->status = status;
+  if (s->sub) end_entry(s);
+  if (!s->record) return;
+  if (s->sub) keep(s);
+  stream_close(s);
+}
+
+/* Into the spool, without the lock: only its daemon's connection writes or ends the entry. */
+static void spool_output(stream *s, const proto_piece *m) {
+  dispatcher *d = s->from->peer.d;
+  hato_error err = {0};
+  hato_status st = s->status;
+  dispatcher_unlock(d);
+  if (!st && !s->entry) st = hato__spool_begin(d->spool, &s->entry, &err);
+  if (!st && m->len) st = hato__spool_write(s->entry, m->data, m->len, &err);
+  dispatcher_lock(d);
+  if (st && !s->status) {
+    s->status = (uint16_t)st;
+    hato__error(&d->log, "RESULT-LOST", "task %llu: its output is cut: %s", (unsigned long long)m->task, err.text);
+  }
+  if (m->len) put_credit(&s->from->peer, &s->key, m->len);
+}
+
+static stream *stream_for_piece(worker *w, const stream_key *key) {
+  dispatcher *d = w->peer.d;
+  stream *s = stream_find(d, key);
+  if (s) return s->from == w ? s : NULL;
+  sched_task_info t = sched_find(d->sched, key->task);
+  if (t.daemon != w->handle || t.attempt != key->attempt || !t.data) return NULL;
+  submission *sub = ((chunk *)t.data)->sub;
+  return stream_open(w, key, sub->detached ? NULL : sub->client, sub);
+}
+
+void streams_piece_out(worker *w, const net_frame *f, const proto_piece *m) {
+  dispatcher *d = w->peer.d;
+  stream_key key = key_of(m->task, m->attempt, m->channel);
+  dispatcher_lock(d);
+  stream *s = stream_for_piece(w, &key);
+  if (!s) { /* of a task that was resolved meanwhile: thrown away, but its sender must not wait */
+    if (m->len && !m->last) put_credit(&w->peer, &key, m->len);
+  } else {
+    if (s->sub) {
+      spool_output(s, m);
+    } else if (s->to && !s->to->peer.closed) {
+      forward(&s->to->peer, f);
+    } else if (m->len) {
+      put_credit(&w->peer, &key, m->len);
+    }
+    if (m->last) stream_ended(s, m->status);
+  }
+  dispatcher_unlock(d);
+}
+
+void streams_credit_client(client *c, const proto_credit *m) {
+  dispatcher *d = c->peer.d;
+  stream_key key = key_of(m->task, m->attempt, m->channel);
+  dispatcher_lock(d);
+  if (!spooled_credit(&c->peer, &key, m->bytes)) {
+    stream *s = stream_find(d, &key);
+    if (s && s->to == c) put_credit(&s->from->peer, &key, m->bytes);
+  }
+  dispatcher_unlock(d);
+}
+
+/* One channel of an accepted record; false: its pieces are still to come. */
+static bool note_record(worker *w, const proto_result *r, uint32_t channel, client *to, submission *sub,
+                        stream **open) {
+  dispatcher *d = w->peer.d;
+  stream_key key = key_of(r->task, r->attempt, channel);
+  stream *s = stream_find(d, &key);
+  bool more = r->flags & (channel == PROTO_CH_OUT ? PROTO_RESULT_OUT_MORE : PROTO_RESULT_ERR_MORE);
+  *open = NULL;
+  if (!s && !more) return true;
+  if (!s) s = stream_open(w, &key, to, sub);
+  if (!s) return true;
+  s->record = true;
+  *open = s;
+  return s->last;
+}
+
+/* The record of a task whose output came in pieces: it is kept when all are there. A record
+ * without pieces is kept at once. Of a resolved task (to and sub NULL) its streams are closed. */
+void streams_record(worker *w, const proto_result *r, client *to, submission *sub) {
+  stream *open[2];
+  bool out = note_record(w, r, PROTO_CH_OUT, to, sub, &open[0]);
+  bool err = note_record(w, r, PROTO_CH_ERR, to, sub, &open[1]);
+  bool kept_now = sub && sub->detached && out && err;
+  stream *wait = !out ? open[0] : !err ? open[1] : NULL;
+  if (wait && sub && sub->detached) {
+    wait->held = malloc(r->raw_len);
+    if (wait->held) memcpy(wait->held, r->raw, r->raw_len);
+    wait->held_len = r->raw_len;
+  }
+  if (kept_now) {
+    proto_result cut = *r;
+    for (int i = 0; i < 2; i++)
+      if (open[i] && open[i]->status && cut.error == 0) cut.error = open[i]->status;
+    kept_record(sub, &cut);
+    work_account(sub, r->task, 1, cut.error || cut.wait_status);
+  }
+  if (open[0] && out) stream_close(open[0]);
+  if (open[1] && err) stream_close(open[1]);
+}
+
+void streams_worker_gone(worker *w) {
+  while (!hato__list_empty(&w->streams)) {
+    stream *s = HATO__ENTRY(w->streams.next, stream, link);
+    if (!s->last && s->to && !s->to->peer.closed && s->record) {
+      size_t begun;
+      hato__buf *b = outbox_bytes(&s->to->peer, &begun);
+      proto_piece m = {.task = s->key.task,
+                       .attempt = s->key.attempt,
+                       .channel = (uint8_t)s->key.channel,
+                       .last = true,
+                       .status = HATO_RESET};
+      proto_piece_encode(b, &m);
+      outbox_done(&s->to->peer, begun);
+    }
+    if (s->record) {
+      stream_ended(s, HATO_RESET);
+    } else {
+      stream_close(s);
+    }
+  }
+}
+
+/* Its streams go on to nowhere: their senders are given credit until they end. */
+void streams_client_gone(client *c) {
+  stream *s, *next;
+  HASH_ITER(hh, c->peer.d->streams, s, next) {
+    if (s->to != c) continue;
+    s->to = NULL;
+    put_credit(&s->from->peer, &s->key, PROTO_WINDOW);
+    peer_unref(&c->peer);
+  }
+}

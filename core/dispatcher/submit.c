@@ -1,0 +1,290 @@
+/* Submissions and their arguments. A submission is accepted whole: its tasks have
+ * their numbers at once, and are queued as their arguments come, a chunk a frame. */
+#include "dispatcher/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A spool with less room than this takes no further detached submission. */
+#define SPOOL_ROOM (1u << 20)
+
+submission *submit_find(client *c, uint64_t seq) {
+  submission *s = NULL;
+  HASH_FIND(hh, c->by_seq, &seq, sizeof seq, s);
+  return s;
+}
+
+static void reject(client *c, uint64_t seq, hato_status status, const char *words) {
+  size_t begun;
+  hato__buf *b = outbox_bytes(&c->peer, &begun);
+  proto_rejected_encode(b, seq, status, words);
+  outbox_done(&c->peer, begun);
+}
+
+static void accept(client *c, const submission *s) {
+  size_t begun;
+  hato__buf *b = outbox_bytes(&c->peer, &begun);
+  proto_accepted_encode(b, &(proto_accepted){.seq = s->seq, .first = s->first, .count = s->count});
+  outbox_done(&c->peer, begun);
+}
+
+static void leave_client(submission *s) {
+  if (!s->client) return;
+  HASH_DEL(s->client->by_seq, s);
+  s->client = NULL;
+}
+
+static void submission_free(submission *s) {
+  leave_client(s);
+  kept_free(s);
+  spec_unref(s->d, s->spec);
+  free(s->label);
+  free(s);
+}
+
+/* An attached submission is forgotten when its last task resolved; a detached one when it was
+ * forgotten task by task, which kept.c then says by calling again. */
+void submission_settle(submission *s) {
+  if (s->chunks > 0 || s->unresolved > 0) return;
+  if (s->detached && s->forgotten < s->count) {
+    leave_client(s); /* nothing more comes for it by its number there */
+    return;
+  }
+  submission_free(s);
+}
+
+void chunk_unref(chunk *c) {
+  if (--c->refs > 0) return;
+  submission *s = c->sub;
+  net_data_unref(c->frame);
+  free(c->copy);
+  if (hato__linked(&c->link)) hato__list_remove(&c->link);
+  hato__spool_abort(c->spooling);
+  if (c->spooled.len) spooled_end(s->d, c->first, PROTO_CH_IN, &c->spooled);
+  free(c);
+  s->chunks--;
+  submission_settle(s);
+}
+
+static chunk *chunk_new(submission *s, uint64_t count) {
+  chunk *c = calloc(1, sizeof *c);
+  if (!c) return NULL;
+  c->sub = s;
+  c->refs = 1;
+  c->first = s->first + s->filled;
+  c->count = (uint32_t)count;
+  hato__list_init(&c->link);
+  s->chunks++;
+  s->filled += count;
+  return c;
+}
+
+static sched_owner owner_of(const submission *s) {
+  return s->detached || !s->client ? SCHED_SHARED_OWNER : s->client->owner;
+}
+
+static hato_status queue_chunk(chunk *c, hato_error *err) {
+  submission *s = c->sub;
+  sched_range r = {.first = c->first,
+                   .count = c->count,
+                   .owner = owner_of(s),
+                   .spec = s->spec->number,
+                   .limit_ns = s->spec->limit_ns,
+                   .data = c};
+  hato_status st = sched_submit(s->d->sched, hato__now(), &r);
+  if (st) {
+    chunk_unref(c);
+    return hato__fail(err, st, "the scheduler refused tasks %llu and on: %s", (unsigned long long)r.first,
+                      hato_strerror(st));
+  }
+  clock_soon(s->d);
+  return HATO_OK;
+}
+
+/* Tasks without explicit arguments: one range, or several where there are more than 2^31. */
+static hato_status queue_plain(submission *s, hato_error *err) {
+  while (s->filled < s->count) {
+    uint64_t n = s->count - s->filled;
+    if (n > INT32_MAX) n = INT32_MAX;
+    chunk *c = chunk_new(s, n);
+    if (!c) return hato__fail(err, HATO_NO_MEMORY, "no memory for a submission");
+    hato_status st = queue_chunk(c, err);
+    if (st) return st;
+  }
+  return HATO_OK;
+}
+
+static submission *submission_new(client *c, const proto_submit *m, spec *sp) {
+  submission *s = calloc(1, sizeof *s);
+  if (!s) return NULL;
+  dispatcher *d = c->peer.d;
+  s->d = d;
+  s->seq = m->seq;
+  s->first = d->next_task;
+  s->count = s->unresolved = m->count;
+  s->submitted_wall = hato__wall_now();
+  s->spec = sp;
+  s->client = c;
+  s->detached = (m->flags & PROTO_SUBMIT_DETACHED) != 0;
+  s->args = m->args;
+  s->start = m->start;
+  s->step = m->step;
+  if (s->detached && ((s->label = hato__printf("%s", c->label)) == NULL || kept_add(s))) {
+    free(s->label);
+    free(s);
+    return NULL;
+  }
+  sp->refs++;
+  d->next_task += m->count;
+  HASH_ADD(hh, c->by_seq, seq, sizeof s->seq, s);
+  return s;
+}
+
+hato_status submit_open(client *c, const proto_submit *m, hato_error *err) {
+  dispatcher *d = c->peer.d;
+  if (submit_find(c, m->seq)) {
+    accept(c, submit_find(c, m->seq)); /* repeated after a lost answer */
+    return HATO_OK;
+  }
+  spec *sp = specs_find(c, m->spec);
+  if (!sp) return hato__fail(err, HATO_PROTOCOL, "SUBMIT names specification %u, which was not sent", m->spec);
+  if (d->asked_stop) {
+    reject(c, m->seq, HATO_CLOSED, "the session is ending");
+    return HATO_OK;
+  }
+  if ((m->flags & PROTO_SUBMIT_DETACHED) && !hato__spool_has_room(d->spool, SPOOL_ROOM)) {
+    hato_error full;
+    hato__fail(&full, HATO_NO_SPACE,
+               "the spool in %s is full: %llu of %llu MiB are used; `hato forget` gives space back", d->local_dir,
+               (unsigned long long)(hato__spool_used(d->spool) >> 20),
+               (unsigned long long)(hato__spool_limit(d->spool) >> 20));
+    reject(c, m->seq, HATO_NO_SPACE, full.text);
+    return HATO_OK;
+  }
+  submission *s = submission_new(c, m, sp);
+  if (!s) return hato__fail(err, HATO_NO_MEMORY, "no memory for a submission");
+  accept(c, s);
+  return m->args == PROTO_ARGS_EXPLICIT ? HATO_OK : queue_plain(s, err);
+}
+
+static hato_status args_block(submission *s, const proto_args *m, const net_frame *f, hato_error *err) {
+  if (m->block.count == 0) return HATO_OK;
+  chunk *c = chunk_new(s, m->block.count);
+  if (!c) return hato__fail(err, HATO_NO_MEMORY, "no memory for arguments");
+  c->block = m->block;
+  if (f->data) {
+    c->frame = net_data_ref(f->data);
+  } else {
+    c->copy = malloc(m->raw_len);
+    if (!c->copy) {
+      chunk_unref(c);
+      return hato__fail(err, HATO_NO_MEMORY, "no memory for arguments");
+    }
+    memcpy(c->copy, m->raw, m->raw_len);
+    c->block.ends = c->copy + (m->block.ends - m->raw);
+    c->block.data = c->copy + (m->block.data - m->raw);
+  }
+  return queue_chunk(c, err);
+}
+
+static void ask_argument(const chunk *c) {
+  client *cl = c->sub->client;
+  size_t begun;
+  hato__buf *b = outbox_bytes(&cl->peer, &begun);
+  proto_credit_encode(b, &(proto_credit){.task = c->first, .channel = PROTO_CH_IN, .bytes = PROTO_WINDOW});
+  outbox_done(&cl->peer, begun);
+}
+
+/* An attached large argument stays with its client until a daemon asks for it; a detached one
+ * is taken into the spool now, and queued when it is there. */
+static hato_status args_large(submission *s, const proto_args *m, hato_error *err) {
+  chunk *c = chunk_new(s, 1);
+  if (!c) return hato__fail(err, HATO_NO_MEMORY, "no memory for an argument");
+  c->large = true;
+  c->total = m->total;
+  if (m->total != UINT64_MAX && m->total > PROTO_PAYLOAD_MAX) {
+    submit_spooled(c, HATO_TOO_LARGE, "the argument is larger than the limit of 16 GiB");
+    return HATO_OK;
+  }
+  if (!s->detached) return queue_chunk(c, err);
+  hato_error why;
+  if (hato__spool_begin(s->d->spool, &c->spooling, &why)) {
+    submit_spooled(c, why.status, why.text);
+    return HATO_OK;
+  }
+  hato__list_push(&s->d->spooling, &c->link);
+  ask_argument(c);
+  return HATO_OK;
+}
+
+hato_status submit_args(client *c, const proto_args *m, const net_frame *f, hato_error *err) {
+  submission *s = submit_find(c, m->seq);
+  if (!s) return HATO_OK; /* rejected: what was on its way for it is thrown away */
+  if (s->args != PROTO_ARGS_EXPLICIT) return hato__fail(err, HATO_PROTOCOL, "ARGS for a submission that takes none");
+  uint64_t n = m->large ? 1 : m->block.count;
+  if (n > s->count - s->filled)
+    return hato__fail(err, HATO_PROTOCOL, "ARGS: %llu arguments more than the %llu submitted",
+                      (unsigned long long)(n - (s->count - s->filled)), (unsigned long long)s->count);
+  return m->large ? args_large(s, m, err) : args_block(s, m, f, err);
+}
+
+void submit_spooled(chunk *c, hato_status status, const char *words) {
+  submission *s = c->sub;
+  hato_error err = {0};
+  if (hato__linked(&c->link)) hato__list_remove(&c->link);
+  if (status == HATO_OK && c->spooling) {
+    status = hato__spool_end(c->spooling, &c->spooled, &err);
+    c->spooling = NULL;
+    c->total = c->spooled.len;
+    words = err.text;
+  }
+  if (status == HATO_OK) {
+    queue_chunk(c, &err);
+    return;
+  }
+  uint64_t task = c->first;
+  if (s->detached) {
+    kept_error(s, task, 1, status, words);
+  } else if (s->client) {
+    size_t begun;
+    hato__buf *b = outbox_bytes(&s->client->peer, &begun);
+    proto_result r = {.task = task, .error = (uint16_t)status, .words = words, .words_len = (uint32_t)strlen(words)};
+    proto_results_writer w;
+    proto_results_begin(&w, b);
+    proto_results_add(&w, &r);
+    proto_results_end(&w);
+    outbox_done(&s->client->peer, begun);
+  }
+  work_account(s, task, 1, 1);
+  chunk_unref(c);
+}
+
+static void lose_spooling(submission *s, const char *words) {
+  hato__link *head = &s->d->spooling;
+  for (hato__link *l = head->next; l != head;) {
+    chunk *k = HATO__ENTRY(l, chunk, link);
+    l = l->next;
+    if (k->sub == s) submit_spooled(k, HATO_RESET, words);
+  }
+}
+
+/* What was submitted attached ends with its client (sched sees to that), and so does what was still
+ * to come of a submission. */
+void submit_client_gone(client *c) {
+  static const char words[] = "its client was lost before its argument had come";
+  submission *s, *next;
+  HASH_ITER(hh, c->by_seq, s, next) {
+    s->chunks++; /* keeps it until we are done */
+    leave_client(s);
+    lose_spooling(s, words);
+    uint64_t missing = s->count - s->filled;
+    if (missing > 0) {
+      uint64_t first = s->first + s->filled;
+      s->filled = s->count;
+      if (s->detached) kept_error(s, first, missing, HATO_RESET, words);
+      work_account(s, first, missing, missing);
+    }
+    s->chunks--;
+    submission_settle(s);
+  }
+}

@@ -1,0 +1,173 @@
+/* Lists of tasks, made in parts as the client takes them, so that a million of
+ * them is never held. */
+#include "dispatcher/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PART 500 /* tasks looked at for a part */
+
+typedef struct span { /* a submission's tasks, by number: it may be gone when its turn comes */
+  uint64_t first, last;
+} span;
+
+struct lister {
+  uint32_t token;
+  char state[16]; /* "": any */
+  span *spans;
+  size_t n, cap, at;
+  uint64_t next; /* task of spans[at] */
+};
+
+static const char *const states[] = {"queued", "sent", "running", "done", "failed", NULL};
+
+static bool span_add(lister *l, const submission *s, const hato__range *r) {
+  uint64_t last = s->first + s->count - 1;
+  span x = {r->first > s->first ? r->first : s->first, r->last < last ? r->last : last};
+  if (x.first > x.last) return true;
+  if (l->n == l->cap) {
+    size_t cap = l->cap ? l->cap * 2 : 64;
+    span *spans = realloc(l->spans, cap * sizeof *spans);
+    if (!spans) return false;
+    l->spans = spans;
+    l->cap = cap;
+  }
+  l->spans[l->n++] = x;
+  return true;
+}
+
+static int by_first(const void *a, const void *b) {
+  const span *x = a, *y = b;
+  return x->first < y->first ? -1 : x->first > y->first;
+}
+
+static bool collect(dispatcher *d, lister *l, const hato__range *r) {
+  for (size_t i = kept_from(d, r->first); i < d->n_detached && d->detached[i]->first <= r->last; i++)
+    if (!span_add(l, d->detached[i], r)) return false;
+  client *c, *next_c;
+  HASH_ITER(hh, d->clients, c, next_c) {
+    submission *s, *next_s;
+    HASH_ITER(hh, c->by_seq, s, next_s) {
+      if (!s->detached && !span_add(l, s, r)) return false;
+    }
+  }
+  return true;
+}
+
+void tasks_free(client *c) {
+  if (!c->lister) return;
+  free(c->lister->spans);
+  free(c->lister);
+  c->lister = NULL;
+}
+
+void tasks_list(client *c, uint32_t token, hato__range *ranges, size_t n, const char *state) {
+  bool good = !state;
+  for (size_t i = 0; state && states[i]; i++) good |= strcmp(state, states[i]) == 0;
+  lister *l = good && !c->lister ? calloc(1, sizeof *l) : NULL;
+  if (!good) {
+    control_fail(c, token, HATO_INVALID, "no state \"%s\": queued, sent, running, done or failed was wanted", state);
+  } else if (c->lister) {
+    control_fail(c, token, HATO_BUSY, "this client is still being sent a list of tasks");
+  } else if (!l) {
+    control_fail(c, token, HATO_NO_MEMORY, "no memory for a list of tasks");
+  } else {
+    l->token = token;
+    if (state) strcpy(l->state, state);
+    bool all = true;
+    for (size_t i = 0; i < n; i++) all = all && collect(c->peer.d, l, &ranges[i]);
+    c->lister = l;
+    if (!all) control_fail(c, token, HATO_NO_MEMORY, "no memory for a list of tasks");
+    if (l->n) qsort(l->spans, l->n, sizeof *l->spans, by_first);
+    l->next = l->n ? l->spans[0].first : 0;
+    if (!all) tasks_free(c);
+    if (all) tasks_more(c);
+  }
+  free(ranges);
+}
+
+/* ---- a task's object ---- */
+
+static json_t *task_json(const submission *s, uint64_t task, const char *state) {
+  json_t *o = json_pack("{s:I,s:s,s:s}", "task", (json_int_t)task, "state", state, "command",
+                        s->spec->title ? s->spec->title : "");
+  if (!o) return NULL;
+  if (s->count > 1) json_object_set_new(o, "index", json_integer((json_int_t)(task - s->first + 1)));
+  json_object_set_new(o, "detached", json_boolean(s->detached));
+  return o;
+}
+
+static json_t *resolved_json(const submission *s, uint64_t task, const brief *b) {
+  json_t *o = task_json(s, task, b->error || b->wait_status ? "failed" : "done");
+  if (!o) return NULL;
+  if (b->error) {
+    json_object_set_new(o, "error", json_integer(b->error));
+    json_object_set_new(o, "words", json_string(hato_strerror(b->error)));
+  } else if ((b->wait_status & 0x7f) != 0) {
+    json_object_set_new(o, "signal", json_integer(b->wait_status & 0x7f));
+  } else {
+    json_object_set_new(o, "exit", json_integer((b->wait_status >> 8) & 0xff));
+  }
+  json_object_set_new(o, "wall", json_real((double)b->wall_s));
+  return o;
+}
+
+static json_t *live_json(dispatcher *d, uint64_t task, const sched_task_info *t) {
+  static const char *const names[] = {
+      [SCHED_QUEUED] = "queued", [SCHED_SENT] = "sent", [SCHED_RUNNING] = "running"};
+  json_t *o = task_json(((const chunk *)t->data)->sub, task, names[t->state]);
+  worker *w = NULL;
+  if (t->daemon) HASH_FIND(hh, d->workers, &t->daemon, sizeof t->daemon, w);
+  if (o && w) {
+    json_object_set_new(o, "daemon", json_integer(w->number));
+    json_object_set_new(o, "host", json_string(w->host));
+  }
+  if (o && t->state == SCHED_RUNNING)
+    json_object_set_new(o, "running_for", json_real((double)(hato__now() - t->started_ns) / 1e9));
+  if (o && t->attempt) json_object_set_new(o, "attempt", json_integer(t->attempt));
+  return o;
+}
+
+/* The object of a task, or NULL: it is not known any more. */
+static json_t *one(dispatcher *d, uint64_t task) {
+  const submission *s = kept_find(d, task);
+  const brief *b = s ? kept_brief(s, task) : NULL;
+  if (b && b->forgotten) return NULL;
+  if (b && b->resolved) return resolved_json(s, task, b);
+  sched_task_info t = sched_find(d->sched, task);
+  if (t.state == SCHED_QUEUED || t.state == SCHED_SENT || t.state == SCHED_RUNNING) return live_json(d, task, &t);
+  return s ? task_json(s, task, "queued") : NULL; /* its argument is still to come */
+}
+
+static void add_line(lister *l, hato__buf *text, json_t *o) {
+  if (!o) return;
+  const char *state = json_string_value(json_object_get(o, "state"));
+  if (!*l->state || strcmp(state, l->state) == 0) {
+    char *line = json_dumps(o, JSON_COMPACT);
+    if (line) hato__buf_printf(text, "%s\n", line);
+    free(line);
+  }
+  json_decref(o);
+}
+
+/* Titles are at most 200 bytes, so that a part fits a frame; looking stops early at half of one. */
+bool tasks_more(client *c) {
+  lister *l = c->lister;
+  if (!l) return false;
+  dispatcher *d = c->peer.d;
+  hato__buf text = {0};
+  for (int i = 0; i < PART && l->at < l->n && text.len < PROTO_BODY_MAX / 2; i++) {
+    add_line(l, &text, one(d, l->next));
+    if (l->next++ < l->spans[l->at].last) continue;
+    if (++l->at < l->n) l->next = l->spans[l->at].first;
+  }
+  bool last = l->at == l->n;
+  uint32_t token = l->token;
+  if (last) tasks_free(c);
+  size_t begun;
+  hato__buf *b = outbox_bytes(&c->peer, &begun);
+  proto_reply_encode(b, token, last, (const char *)text.data, text.len);
+  outbox_done(&c->peer, begun);
+  hato__buf_free(&text);
+  return true;
+}
