@@ -177,7 +177,8 @@ typedef struct s_out {
   size_t n, max;
   uint64_t work; /* what may still be done in this call, in tasks touched */
 } s_out;
-static inline bool sched__full(const s_out *o) { return o->n >= o->max || o->work == 0; }
+/* A step adds two actions at most; where only one is wanted, the other is held. */
+static inline bool sched__full(const s_out *o) { return o->n + (o->max > 1) >= o->max || o->work == 0; }
 static inline void sched__spend(s_out *o, uint64_t n) { o->work -= n < o->work ? n : o->work; }
 void sched__emit(sched *s, s_out *o, const sched_action *a); /* at most two after a sched__full that was false */
 

@@ -9,9 +9,15 @@
  * owner with a million tasks, lose a daemon) is remembered by the event and done
  * in steps by sched_next, at most `max` actions a call.
  *
- * Tasks are numbered by the caller, contiguously a range. A range is one record,
- * whatever its length, until a task of it is sent; then only the pages of tasks
- * that were touched have state, and a page that resolved wholly is freed.
+ * So an event that concerns many takes effect as sched_next carries it out: a task
+ * that finishes between sched_cancel and the RESOLVE of it has finished, and its
+ * result is taken. Nothing that a cancel concerns is sent after the cancel.
+ *
+ * Tasks are numbered by the caller, contiguously a range. A range is one record
+ * (some 150 bytes with its place in the index), whatever its length. Besides, only
+ * tasks that are at a daemon have state of their own, and runs of tasks that went
+ * back to the queue: nothing is kept of what is resolved. Memory that was used once
+ * is used again, and is given back by sched_destroy.
  */
 #ifndef HATO_SCHED_H
 #define HATO_SCHED_H
@@ -47,23 +53,27 @@ hato_status sched_owner_open(sched *s, sched_owner *out);
 void sched_owner_pause(sched *s, sched_owner o, bool paused);
 /* The owner is gone: its unresolved tasks resolve with `value`; running ones are
  * interrupted. The handle dies once all of that was handed out. */
-void sched_owner_lost(sched *s, uint64_t now, sched_owner o, int value);
+void sched_owner_lost(sched *s, uint64_t now, sched_owner o, int value); /* not SCHED_SHARED_OWNER: ignored */
 
 /* ---- tasks ---- */
 typedef struct sched_range {
-  uint64_t first;    /* task number of the first; ranges never overlap; need not come in order */
+  uint64_t first;    /* task number of the first, from 1; ranges never overlap; need not come in order */
   uint32_t count;    /* >= 1 */
   sched_owner owner;
   uint32_t spec;     /* the specification's number: durations are learned for each */
   uint64_t limit_ns; /* time limit of one task from its start; 0: none */
   void *data;        /* the caller's; comes back in SEND, RESOLVE and RELEASE */
 } sched_range;
+/* HATO_INVALID: no such owner, no task, or number 0; HATO_CLOSED: the owner is lost;
+ * HATO_EXISTS: a range that is still kept has one of the numbers; HATO_NO_MEMORY. */
 hato_status sched_submit(sched *s, uint64_t now, const sched_range *range);
 /* Resolve the unresolved among [first, last] with `value` (20 cancelled, 19 reset);
  * numbers that do not exist or are resolved are passed over. Queued and sent-but-
  * not-started ones resolve at once; so do running ones, which are interrupted too
- * (their slot stays occupied until the daemon says finished). owner 0: any owner's,
- * else only that owner's. */
+ * (their slot stays occupied until the daemon says finished). A daemon answers for an
+ * interrupted task as for every other: finished, or returned if it never started; the
+ * answer is stale, but the record of the task goes only with it. Tasks submitted later
+ * are not concerned. owner 0: any owner's, else only that owner's. */
 void sched_cancel(sched *s, uint64_t now, uint64_t first, uint64_t last, sched_owner owner, int value);
 
 /* ---- daemons ---- */
@@ -76,9 +86,11 @@ void sched_daemon_disconnected(sched *s, uint64_t now, sched_daemon d);
 /* It is back within the grace, by the same handle: as before. false: already lost. */
 bool sched_daemon_reconnected(sched *s, uint64_t now, sched_daemon d);
 
-/* What a daemon reports. `attempt` is that of the SEND; a report about an older
+/* What a daemon reports. `attempt` is that of the SEND (1 is the first); a report about an older
  * attempt, another daemon's task or a resolved one is stale and changes nothing
  * but the occupancy of that daemon's slots. */
+/* A task may be reported finished without having been reported started, if its daemon
+ * keeps the promise that what may have run is reported started before it can be lost. */
 void sched_started(sched *s, uint64_t now, sched_daemon d, uint64_t first, uint32_t count, uint32_t attempt);
 /* true: accepted, the task is now resolved and its result is the caller's to
  * deliver (owner and data are filled if not NULL). false: stale, drop the result. */
@@ -91,13 +103,19 @@ void sched_returned(sched *s, uint64_t now, sched_daemon d, uint64_t first, uint
 void sched_take_answered(sched *s, uint64_t now, sched_daemon d);
 
 /* ---- time ---- */
-void sched_tick(sched *s, uint64_t now);     /* time limits and graces that have passed */
-uint64_t sched_deadline(const sched *s);     /* when sched_tick has something to do; UINT64_MAX: never */
+/* Time limits and graces that have passed, and backlogs that stand still: sched_next then
+ * says what follows. */
+void sched_tick(sched *s, uint64_t now);
+/* When sched_tick has something to do, as far as is known now; UINT64_MAX: never. Every
+ * event may move it either way; while tasks go ahead of busy slots it moves on with each
+ * report. A tick too early does nothing, so a timer need not follow a deadline that went
+ * up: let it fire, tick, and ask again. */
+uint64_t sched_deadline(const sched *s);
 
 /* ---- actions ---- */
 typedef enum sched_action_type {
   SCHED_SEND,      /* send tasks [first, first+count) of one range to daemon, as `attempt` */
-  SCHED_TAKE,      /* ask daemon to give back up to `count` tasks not started (which, it chooses) */
+  SCHED_TAKE,      /* ask daemon to give back up to `count` tasks not started (the last sent, best) */
   SCHED_INTERRUPT, /* task(s) [first, first+count) as `attempt` on daemon: end them; `value` says why */
   SCHED_RESOLVE,   /* tasks [first, first+count) resolve with error value `value`, without a result */
   SCHED_RELEASE,   /* every task of the range of `data` is resolved; it will not be spoken of again */
@@ -107,7 +125,7 @@ typedef enum sched_action_type {
 typedef struct sched_action {
   sched_action_type type;
   sched_daemon daemon;
-  sched_owner owner; /* SEND, RESOLVE, OWNER_END */
+  sched_owner owner; /* SEND, RESOLVE, RELEASE, OWNER_END */
   uint32_t count;
   uint32_t attempt;
   int value;
@@ -116,8 +134,9 @@ typedef struct sched_action {
 } sched_action;
 
 /* Fills at most max actions, in the order they are to be carried out, and returns
- * how many; *more says that there is more to do now. The order keeps: SEND of a
- * task before its INTERRUPT, RESOLVE of a range's last task before its RELEASE. */
+ * how many; *more says that there is more to do now (the work of one call is bounded
+ * too, so fewer than max may come). The order keeps: SEND of a task before its
+ * INTERRUPT, that before its RESOLVE, RESOLVE of a range's last task before its RELEASE. */
 size_t sched_next(sched *s, uint64_t now, sched_action *out, size_t max, bool *more);
 
 /* ---- what is known ---- */
@@ -126,7 +145,7 @@ typedef struct sched_task_info {
   sched_state state; /* UNKNOWN: no such number in a range that is still kept */
   sched_daemon daemon;
   sched_owner owner;
-  uint32_t attempt;
+  uint32_t attempt; /* of a queued task: the one it will be sent as */
   uint32_t spec;
   uint64_t started_ns;
   void *data;
