@@ -371,7 +371,8 @@ hato_status kept_add(submission *s);
 submission *kept_find(dispatcher *d, uint64_t task);
 size_t kept_from(const dispatcher *d, uint64_t task); /* index of the first that ends at or after it */
 const brief *kept_brief(const submission *s, uint64_t task); /* NULL: untouched */
-void kept_record(submission *s, const proto_result *r);
+/* error: the record's own, or why it could not be kept whole. */
+void kept_record(submission *s, const proto_result *r, int error);
 void kept_error(submission *s, uint64_t first, uint64_t count, int error, const char *words);
 void kept_rest(submission *s, const stream_key *key, hato__spool_ref ref);
 void kept_fetch(client *c, uint64_t task);

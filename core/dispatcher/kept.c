@@ -90,17 +90,29 @@ static void put_record(submission *s, brief *b, const void *record, uint32_t len
   check_room(s->d);
 }
 
-void kept_record(submission *s, const proto_result *r) {
+void kept_record(submission *s, const proto_result *r, int error) {
   brief *b = brief_make(s, r->task);
   if (!b) {
     hato__error(&s->d->log, "RESULT-LOST", "task %llu: no memory for its result", (unsigned long long)r->task);
     return;
   }
   b->resolved = true;
-  b->error = r->error;
+  b->error = (uint16_t)error;
   b->wait_status = r->wait_status;
   b->wall_s = (float)((double)r->wall_ns / 1e9);
-  put_record(s, b, r->raw, r->raw_len);
+  if (error == r->error) {
+    put_record(s, b, r->raw, r->raw_len);
+    return;
+  }
+  static const char cut[] = "its output could not be kept whole";
+  proto_result changed = *r;
+  hato__buf record = {0};
+  changed.error = (uint16_t)error;
+  changed.words = cut;
+  changed.words_len = sizeof cut - 1;
+  proto_result_encode(&record, &changed);
+  if (!record.failed) put_record(s, b, record.data, (uint32_t)record.len);
+  hato__buf_free(&record);
 }
 
 void kept_error(submission *s, uint64_t first, uint64_t count, int error, const char *words) {

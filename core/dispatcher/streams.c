@@ -160,9 +160,9 @@ static void keep(stream *s) {
   }
   proto_result r;
   if (held && proto_result_decode(&r, held, len, NULL) == HATO_OK) {
-    if (s->status && r.error == 0) r.error = s->status;
-    kept_record(s->sub, &r);
-    work_account(s->sub, r.task, 1, r.error || r.wait_status);
+    int error = r.error ? r.error : s->status;
+    kept_record(s->sub, &r, error);
+    work_account(s->sub, r.task, 1, error || r.wait_status);
   }
   free(held);
 }
@@ -277,11 +277,11 @@ void streams_record(worker *w, const proto_result *r, client *to, submission *su
     wait->held_len = r->raw_len;
   }
   if (kept_now) {
-    proto_result cut = *r;
+    int error = r->error;
     for (int i = 0; i < 2; i++)
-      if (open[i] && open[i]->status && cut.error == 0) cut.error = open[i]->status;
-    kept_record(sub, &cut);
-    work_account(sub, r->task, 1, cut.error || cut.wait_status);
+      if (open[i] && error == 0) error = open[i]->status;
+    kept_record(sub, r, error);
+    work_account(sub, r->task, 1, error || r->wait_status);
   }
   if (open[0] && out) stream_close(open[0]);
   if (open[1] && err) stream_close(open[1]);
