@@ -1,0 +1,327 @@
+/* Connections that work: every transport, every size, many wakers, references. */
+#include "unit/net_help.h"
+
+static void echo_over(net_conn *c, host *h, end *server) {
+  end e;
+  end_init(&e);
+  e.next = 1;
+  end_start(&e, c);
+  static const uint32_t sizes[] = {4, 5, 100, 504, 505, 4000, 16383, 16384, 16385, 65536, 100000, 262144};
+  uint32_t n = 0;
+  uint64_t bytes = 0;
+  for (int round = 0; round < 3; round++)
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+      end_put(&e, ++n, sizes[i]);
+      bytes += sizes[i];
+      net_wake(c);
+    }
+  WAIT_FOR(e.frames == n);
+  ck_assert_uint_eq(e.bytes, bytes);
+  ck_assert_uint_eq(e.large, 3 * 5);
+  ck_assert_uint_eq(e.fills, e.sents);
+  uint64_t in, out;
+  net_traffic(c, &in, &out);
+  ck_assert_uint_eq(in, bytes + n * PROTO_HEADER);
+  ck_assert_uint_eq(out, in);
+  net_close(c, HATO_CANCELLED, "enough");
+  end_free(&e);
+  ck_assert_int_eq(e.why, HATO_CANCELLED);
+  ck_assert_str_eq(e.words, "enough");
+  WAIT_FOR(server->closed == 1);
+  ck_assert_int_eq(server->why, HATO_CLOSED);
+  end_free(server);
+  if (h != NULL) host_close(h);
+}
+
+static void echo_on(const char *scheme) {
+  static host h;
+  h.echo = true;
+  host_listen(&h, scheme);
+  net_conn *c = host_dial(&h);
+  ck_assert_int_eq(net_peer_of(c)->local, scheme[0] == 'i' || scheme[0] == 'a');
+  WAIT_FOR(h.admitted == 1);
+  ck_assert_int_eq(net_peer_of(h.ends[0].c)->role, PROTO_ROLE_CLIENT);
+  ck_assert_int_eq(net_peer_of(h.ends[0].c)->method,
+                   net_peer_of(c)->local ? PROTO_METHOD_PEER_UID : PROTO_METHOD_SECRET);
+  echo_over(c, &h, &h.ends[0]);
+}
+
+UNIT_TEST(echo_ipc) { echo_on("ipc"); }
+UNIT_TEST(echo_abstract) { echo_on("abstract"); }
+UNIT_TEST(echo_tcp) { echo_on("tcp"); }
+UNIT_TEST(echo_ws) { echo_on("ws"); }
+
+UNIT_TEST(echo_pair) {
+  net_conn *c, *s;
+  hato_error err;
+  ck_assert_int_eq(net_pair(&c, &s, &err), HATO_OK);
+  end server;
+  end_init(&server);
+  server.echo = true;
+  end_start(&server, s);
+  ck_assert(net_peer_of(s)->local);
+  echo_over(c, NULL, &server);
+}
+
+/* The real port stands in the URL, and another dial of it works. */
+UNIT_TEST(tcp_port_zero) {
+  static host h;
+  host_listen(&h, "tcp");
+  ck_assert_int_gt(atoi(strrchr(h.url, ':') + 1), 0);
+  net_conn *c = host_dial(&h);
+  WAIT_FOR(h.admitted == 1);
+  net_release(c); /* never started: released is closed */
+  end_free(&h.ends[0]);
+  host_close(&h);
+}
+
+/* A raw peer cuts 400 frames of every size at random places, to single bytes. */
+UNIT_TEST_LIMIT(random_splits, 60) {
+  static host h;
+  host_listen(&h, "ipc");
+  int fd = raw_admitted(&h);
+  unsigned seed = 42;
+  hato__buf b = {0};
+  uint32_t n = 0;
+  for (; n < 400; n++)
+    put_frame(&b, n + 1, n % 50 == 49 ? 262144 - n : 4 + (uint32_t)rand_r(&seed) % (n % 10 == 0 ? 40000 : 600));
+  size_t at = 0;
+  while (at < b.len) {
+    size_t most = rand_r(&seed) % 4 == 0 ? 3 : rand_r(&seed) % 3 == 0 ? 100000 : 700;
+    size_t w = 1 + (size_t)rand_r(&seed) % most;
+    if (w > b.len - at) w = b.len - at;
+    raw_write(fd, b.data + at, w);
+    at += w;
+  }
+  WAIT_FOR(h.ends[0].frames == n);
+  close(fd);
+  end_free(&h.ends[0]);
+  ck_assert_int_eq(h.ends[0].why, HATO_CLOSED);
+  hato__buf_free(&b);
+  host_close(&h);
+}
+
+/* The same through the in-process pair, whose fills need not end with a frame. */
+UNIT_TEST(pair_splits) {
+  net_conn *c, *s;
+  hato_error err;
+  ck_assert_int_eq(net_pair(&c, &s, &err), HATO_OK);
+  end a, z;
+  end_init(&a);
+  end_init(&z);
+  z.next = 1;
+  end_start(&z, s);
+  end_start(&a, c);
+  unsigned seed = 7;
+  hato__buf b = {0};
+  for (uint32_t i = 0; i < 300; i++) put_frame(&b, i + 1, i % 40 == 39 ? 200000 : (uint32_t)(4 + rand_r(&seed) % 20000));
+  for (size_t at = 0; at < b.len;) {
+    size_t w = 1 + (size_t)rand_r(&seed) % (rand_r(&seed) % 2 ? 30000 : 9);
+    if (w > b.len - at) w = b.len - at;
+    hato__buf_append(&a.box, b.data + at, w);
+    net_wake(c);
+    at += w;
+  }
+  ck_assert_uint_eq(z.frames, 300);
+  hato__buf_free(&b);
+  net_close(s, HATO_OK, NULL);
+  end_free(&a);
+  end_free(&z);
+}
+
+struct waker {
+  end *e;
+  pthread_t thread;
+  atomic_uint *number;
+};
+static void *wake_many(void *arg) {
+  struct waker *w = arg;
+  for (int i = 0; i < 300; i++) {
+    pthread_mutex_lock(&w->e->lock);
+    put_frame(&w->e->box, ++*w->number, 20);
+    pthread_mutex_unlock(&w->e->lock);
+    net_wake(w->e->c);
+  }
+  return NULL;
+}
+
+static void wake_storm(net_conn *c, end *server) {
+  end e;
+  end_init(&e);
+  end_start(&e, c);
+  struct waker w[64];
+  atomic_uint number = 0;
+  for (int i = 0; i < 64; i++) {
+    w[i] = (struct waker){.e = &e, .number = &number};
+    pthread_create(&w[i].thread, NULL, wake_many, &w[i]);
+  }
+  for (int i = 0; i < 64; i++) pthread_join(w[i].thread, NULL);
+  WAIT_FOR(server->frames == 64 * 300);
+  ck_assert_uint_eq(server->next, 64 * 300 + 1);
+  net_close(c, HATO_OK, NULL);
+  end_free(&e);
+  end_free(server);
+}
+
+UNIT_TEST_LIMIT(sixty_four_wakers_ipc, 30) {
+  static host h;
+  host_listen(&h, "ipc");
+  net_conn *c = host_dial(&h);
+  WAIT_FOR(h.admitted == 1);
+  wake_storm(c, &h.ends[0]);
+  host_close(&h);
+}
+UNIT_TEST_LIMIT(sixty_four_wakers_pair, 30) {
+  net_conn *c, *s;
+  hato_error err;
+  ck_assert_int_eq(net_pair(&c, &s, &err), HATO_OK);
+  end server;
+  end_init(&server);
+  server.next = 1;
+  end_start(&server, s);
+  wake_storm(c, &server);
+}
+
+static void count_release(void *arg) { ++*(atomic_uint *)arg; }
+
+/* client -> relay -> server: the relay forwards the data it got, and its bytes are given
+ * back when the last holder lets go. */
+static void forward(bool in_process) {
+  static host h;
+  net_conn *c, *s = NULL;
+  end server, e;
+  hato_error err;
+  atomic_uint released = 0;
+  if (in_process) {
+    ck_assert_int_eq(net_pair(&c, &s, &err), HATO_OK);
+    end_init(&server);
+    end_start(&server, s);
+  } else {
+    host_listen(&h, "ipc");
+    c = host_dial(&h);
+    WAIT_FOR(h.admitted == 1);
+  }
+  end *last = in_process ? &server : &h.ends[0];
+  hato__buf b = {0};
+  put_frame(&b, 1, 200000);
+  put_frame(&b, 2, 16384);
+  end_init(&e);
+  pthread_mutex_lock(&e.lock);
+  e.ref = net_data_wrap(b.data, b.len, count_release, &released);
+  e.ref_at = b.data;
+  e.ref_len = b.len;
+  pthread_mutex_unlock(&e.lock);
+  end_start(&e, c);
+  net_wake(c);
+  WAIT_FOR(last->frames == 2);
+  ck_assert_uint_eq(last->large, 2);
+  /* Once more, from what the far end keeps of it. */
+  pthread_mutex_lock(&last->lock);
+  last->next = 0;
+  pthread_mutex_lock(&e.lock);
+  e.ref = net_data_ref(last->kept);
+  e.ref_at = last->kept_header;
+  e.ref_len = last->kept_len;
+  ck_assert_uint_eq(e.ref_len, 16384 + PROTO_HEADER);
+  pthread_mutex_unlock(&e.lock);
+  pthread_mutex_unlock(&last->lock);
+  net_wake(c);
+  WAIT_FOR(last->frames == 3);
+  if (in_process) ck_assert_uint_eq(released, 0); /* the far end still holds our very bytes */
+  net_close(c, HATO_OK, NULL);
+  end_free(&e);
+  end_free(last);
+  WAIT_FOR(released == 1);
+  hato__buf_free(&b);
+  if (!in_process) host_close(&h);
+}
+UNIT_TEST(forward_by_reference_ipc) { forward(false); }
+UNIT_TEST(forward_by_reference_pair) { forward(true); }
+
+/* While paused nothing comes; what came meanwhile comes on resuming, in order. */
+static void pausing(net_conn *c, end *server) {
+  end e;
+  end_init(&e);
+  end_start(&e, c);
+  net_pause(server->c, true);
+  for (uint32_t i = 1; i <= 100; i++) {
+    end_put(&e, i, 3000);
+    net_wake(c);
+  }
+  for (int i = 0; i < 100; i++) nap();
+  ck_assert_uint_eq(server->frames, 0);
+  net_pause(server->c, false);
+  WAIT_FOR(server->frames == 100);
+  net_pause(server->c, true);
+  end_put(&e, 101, 3000);
+  net_wake(c);
+  net_close(server->c, HATO_OK, "closed while paused");
+  end_free(&e);
+  end_free(server);
+}
+UNIT_TEST(pause_ipc) {
+  static host h;
+  host_listen(&h, "ipc");
+  net_conn *c = host_dial(&h);
+  WAIT_FOR(h.admitted == 1);
+  pausing(c, &h.ends[0]);
+  host_close(&h);
+}
+UNIT_TEST(pause_pair) {
+  net_conn *c, *s;
+  hato_error err;
+  ck_assert_int_eq(net_pair(&c, &s, &err), HATO_OK);
+  end server;
+  end_init(&server);
+  server.next = 1;
+  end_start(&server, s);
+  pausing(c, &server);
+}
+
+/* A peer that does not read stops the writer, and costs one fill. */
+UNIT_TEST(a_peer_that_does_not_read) {
+  static host h;
+  host_listen(&h, "ipc");
+  int fd = raw_admitted(&h);
+  WAIT_FOR(h.admitted == 1);
+  end *e = &h.ends[0];
+  for (uint32_t i = 1; i <= 40; i++) {
+    end_put(e, i, 262144);
+    net_wake(e->c);
+  }
+  ck_assert_uint_lt(e->sents, e->fills);
+  unsigned fills = e->fills;
+  ck_assert_uint_lt(fills, 10);
+  uint64_t total = 40 * (262144 + 8), got = 0;
+  static uint8_t buf[65536];
+  while (got < total) {
+    ssize_t r = read(fd, buf, sizeof buf);
+    ck_assert_int_gt(r, 0);
+    got += (uint64_t)r;
+  }
+  WAIT_FOR(e->sents == e->fills);
+  close(fd);
+  end_free(e);
+  host_close(&h);
+}
+
+/* Bytes are in the kernel when `sent` comes, and it comes inside the wake. */
+UNIT_TEST(sent_inside_the_wake) {
+  static host h;
+  host_listen(&h, "ipc");
+  int fd = raw_admitted(&h);
+  WAIT_FOR(h.admitted == 1);
+  end *e = &h.ends[0];
+  for (uint32_t i = 1; i <= 1000; i++) {
+    end_put(e, i, 56);
+    net_wake(e->c);
+    ck_assert_uint_eq(e->sents, i);
+    uint8_t got[64];
+    ck_assert_int_eq(recv(fd, got, sizeof got, MSG_DONTWAIT), 64);
+  }
+  close(fd);
+  end_free(e);
+  host_close(&h);
+}
+
+UNIT_MAIN("net")
