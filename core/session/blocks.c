@@ -112,3 +112,29 @@ void blocks_drop(spool_blocks *b, uint64_t at, uint64_t len, blocks_freed_fn *fr
   }
   tell(&r);
 }
+
+size_t blocks_withhold(spool_blocks *b, size_t least, size_t most, size_t *first) {
+  for (size_t i = b->sweep; i < b->n;) {
+    size_t n = 0;
+    while (n < most && i + n < b->n && b->live[i + n] == 0) n++;
+    if (n >= least) {
+      for (size_t k = i; k < i + n; k++) b->live[k] = CLAIMED;
+      *first = i;
+      b->sweep = i + n;
+      return n;
+    }
+    i += n ? n : 1;
+  }
+  b->sweep = 0;
+  return 0;
+}
+
+void blocks_restore(spool_blocks *b, size_t first, size_t n) {
+  for (size_t i = first; i < first + n; i++) b->live[i] = 0;
+}
+
+size_t blocks_free_tail(const spool_blocks *b) {
+  size_t n = 0;
+  while (n < b->n && b->live[b->n - 1 - n] == 0) n++;
+  return n;
+}

@@ -16,6 +16,7 @@ typedef struct spool_blocks {
   size_t used;  /* blocks that are not free */
   size_t limit; /* used never exceeds it */
   size_t hint;  /* where the search for a free one goes on */
+  size_t sweep; /* where the search for runs to give back goes on */
 } spool_blocks;
 
 void blocks_free(spool_blocks *b);
@@ -30,5 +31,12 @@ void blocks_release(spool_blocks *b, size_t first, size_t n, blocks_freed_fn *fr
 /* So many bytes from this offset of the file matter, or no longer do. */
 void blocks_add(spool_blocks *b, uint64_t at, uint64_t len);
 void blocks_drop(spool_blocks *b, uint64_t at, uint64_t len, blocks_freed_fn *freed, void *arg);
+
+/* Withholds a run of free blocks, least to most long, while the caller makes a
+ * hole there; *first gets its first, 0: there is none. They do not count as used. */
+size_t blocks_withhold(spool_blocks *b, size_t least, size_t most, size_t *first);
+void blocks_restore(spool_blocks *b, size_t first, size_t n);
+/* How many blocks at the end of the file are free. */
+size_t blocks_free_tail(const spool_blocks *b);
 
 #endif

@@ -99,7 +99,7 @@ static void unclaim(hato__spool_entry *e, size_t i, uint64_t keep) {
     const extent *x = &e->extents[i];
     uint64_t end = x->at + x->len + (i + 1 == e->n ? e->room : 0);
     size_t from = block_after(x->at + keep), to = (size_t)(end / SPOOL_BLOCK);
-    if (to > from) blocks_release(&sp->blocks, from, to - from, spool__give_back, sp);
+    if (to > from) blocks_release(&sp->blocks, from, to - from, spool__freed, sp);
   }
   pthread_mutex_unlock(&sp->lock);
 }
@@ -178,7 +178,7 @@ static hato_status make_chain(hato__spool_entry *e, hato__spool_ref *ref, hato_e
     uint64_t end = x->at + x->len + (i + 1 == e->n ? e->room : 0);
     blocks_add(&sp->blocks, x->at, x->len);
     size_t from = (size_t)(x->at / SPOOL_BLOCK);
-    blocks_release(&sp->blocks, from, (size_t)(end / SPOOL_BLOCK) - from, spool__give_back, sp);
+    blocks_release(&sp->blocks, from, (size_t)(end / SPOOL_BLOCK) - from, spool__freed, sp);
   }
   pthread_mutex_unlock(&sp->lock);
   e->n = 0; /* no longer the entry's */

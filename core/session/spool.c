@@ -81,20 +81,49 @@ static int take_place(const hato__spool *sp, size_t block) {
   return spool__write_at(sp, zeros, sizeof zeros, (uint64_t)at);
 }
 
-/* Gives free blocks back to the disk. Where holes cannot be made they wait for
- * their next use. Called under the lock: a hole must not come after the next
- * owner's bytes. */
-void spool__give_back(void *arg, size_t first, size_t n) {
+/* A hole where the cache is dirty costs a write of what is about to be nothing,
+ * milliseconds each, so blocks are used again first; holes are made in long runs
+ * and once the idle ones are many. The file's end costs nothing to cut. */
+#define IDLE_MANY 4096u /* blocks: 64 MB */
+#define RUN_LEAST 64u
+#define RUN_MOST 1024u
+
+void spool__freed(void *arg, size_t first, size_t n) {
   hato__spool *sp = arg;
   spool_blocks *b = &sp->blocks;
-  if (first + n == b->n) {
-    b->n = first;
-    while (b->n > 0 && b->live[b->n - 1] == 0) b->n--;
-    if (b->hint >= b->n) b->hint = 0;
-    if (ftruncate(sp->fd, (off_t)b->n * SPOOL_BLOCK) == 0) return;
+  sp->idle += n;
+  if (first + n != b->n) return;
+  size_t tail = blocks_free_tail(b);
+  if (tail < RUN_LEAST && tail < b->n) return;
+  if (ftruncate(sp->fd, (off_t)(b->n - tail) * SPOOL_BLOCK) < 0) return;
+  b->n -= tail;
+  if (b->hint >= b->n) b->hint = 0;
+  sp->idle -= tail < sp->idle ? tail : sp->idle;
+}
+
+void spool__sweep(hato__spool *sp) {
+  spool_blocks *b = &sp->blocks;
+  pthread_mutex_lock(&sp->lock);
+  if (sp->idle > b->n - b->used) sp->idle = b->n - b->used; /* some are in use again */
+  bool many = sp->idle >= IDLE_MANY && sp->idle >= b->used / 4;
+  if (!many || sp->sweeping) {
+    pthread_mutex_unlock(&sp->lock);
+    return;
   }
-  (void)fallocate(sp->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)first * SPOOL_BLOCK,
-                  (off_t)n * SPOOL_BLOCK);
+  sp->sweeping = true;
+  b->sweep = 0;
+  size_t first, n;
+  while ((n = blocks_withhold(b, RUN_LEAST, RUN_MOST, &first)) > 0) {
+    pthread_mutex_unlock(&sp->lock);
+    /* Where holes cannot be made, blocks wait for their next use. */
+    (void)fallocate(sp->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)first * SPOOL_BLOCK,
+                    (off_t)n * SPOOL_BLOCK);
+    pthread_mutex_lock(&sp->lock);
+    blocks_restore(b, first, n);
+  }
+  sp->idle = 0;
+  sp->sweeping = false;
+  pthread_mutex_unlock(&sp->lock);
 }
 
 hato_status hato__spool_open(const char *dir, const char *name, uint64_t limit, hato__spool **out,
@@ -147,7 +176,7 @@ static hato_status pack_flush(hato__spool *sp, hato_error *err) {
     return spool__write_failed(sp, err);
   }
   sp->packing = false;
-  blocks_release(&sp->blocks, sp->pack_block, 1, spool__give_back, sp);
+  blocks_release(&sp->blocks, sp->pack_block, 1, spool__freed, sp);
   return HATO_OK;
 }
 
@@ -163,7 +192,7 @@ static hato_status pack_claim(hato__spool *sp, size_t *block, hato_error *err) {
   }
   if (take_place(sp, *block) == 0) return HATO_OK;
   hato_status rc = spool__write_failed(sp, err);
-  blocks_release(&sp->blocks, *block, 1, spool__give_back, sp);
+  blocks_release(&sp->blocks, *block, 1, spool__freed, sp);
   return rc;
 }
 
@@ -196,9 +225,9 @@ static hato_status pack_entry(hato__spool *sp, const uint8_t *data, size_t n, ui
     blocks_add(&sp->blocks, *at, n);
     rc = pack_flush(sp, err);
     if (rc != HATO_OK) {
-      blocks_drop(&sp->blocks, *at, n, spool__give_back, sp);
+      blocks_drop(&sp->blocks, *at, n, spool__freed, sp);
       sp->pack_fill = fill;
-      blocks_release(&sp->blocks, next, 1, spool__give_back, sp);
+      blocks_release(&sp->blocks, next, 1, spool__freed, sp);
       return rc;
     }
     pack_use(sp, next);
@@ -295,9 +324,11 @@ void hato__spool_free(hato__spool *sp, hato__spool_ref *ref) {
     const extent *x = c ? c->extents : &one;
     size_t n = c ? c->n : 1;
     pthread_mutex_lock(&sp->lock);
-    for (size_t i = 0; i < n; i++) blocks_drop(&sp->blocks, x[i].at, x[i].len, spool__give_back, sp);
+    for (size_t i = 0; i < n; i++) blocks_drop(&sp->blocks, x[i].at, x[i].len, spool__freed, sp);
+    bool many = sp->idle >= IDLE_MANY;
     pthread_mutex_unlock(&sp->lock);
     free(c);
+    if (many) spool__sweep(sp);
   }
   *ref = (hato__spool_ref){0};
 }

@@ -50,7 +50,8 @@ hato_status hato__spool_put(hato__spool *sp, const void *data, size_t n, hato__s
 /* At most n bytes from offset into out; *got less than n only at the end. */
 hato_status hato__spool_read(hato__spool *sp, hato__spool_ref ref, uint64_t offset, void *out, size_t n,
                              size_t *got, hato_error *err);
-/* Gives the space back, to the spool and to the disk, and zeroes the reference. */
+/* Gives the space back, to the spool at once and to the disk when there is much
+ * of it, and zeroes the reference. */
 void hato__spool_free(hato__spool *sp, hato__spool_ref *ref);
 
 uint64_t hato__spool_used(hato__spool *sp);  /* bytes on disk */

@@ -26,6 +26,8 @@ struct hato__spool {
   int fd;
   pthread_mutex_t lock; /* of all below */
   spool_blocks blocks;
+  size_t idle;   /* free blocks that the disk still holds, about */
+  bool sweeping; /* a thread gives them back */
   /* The block that small entries are packed into, gathered in memory: one write
    * a block and not one an entry. Its place on the disk is taken beforehand, so
    * that the write cannot fail for want of space. */
@@ -45,7 +47,9 @@ hato_status spool__read_extents(const hato__spool *sp, const extent *x, size_t n
                                 uint8_t *out, size_t want, hato_error *err);
 /* How much of n there is from offset. */
 size_t spool__available(uint64_t len, uint64_t offset, size_t n);
-/* blocks_freed_fn: gives free blocks back to the disk. Under the lock. */
-void spool__give_back(void *sp, size_t first, size_t n);
+/* blocks_freed_fn: free blocks, to be used again or given back. Under the lock. */
+void spool__freed(void *sp, size_t first, size_t n);
+/* Gives idle blocks back to the disk when they are many. Not under the lock. */
+void spool__sweep(hato__spool *sp);
 
 #endif
