@@ -163,7 +163,7 @@ void daemon_interrupt_heads(daemon_state *d, int value) {
 /* The record of the task that ran, after the end of what it had sent in pieces. */
 static void report_dead(daemon_state *d, daemon_slot *s, daemon_tasks *t, const char *how) {
   uint16_t value = interrupted(s, t->a.first, t->a.attempt);
-  char words[PROTO_RESULT_WORDS_MAX];
+  char words[PROTO_RESULT_WORDS_MAX + 512]; /* cut where it is encoded */
   snprintf(words, sizeof words, "executor on %s %s %s %s", d->node, how,
            t->spec->kind == PROTO_FUNCTION ? "in" : "while it ran", t->spec->name);
   proto_result r = {.task = t->a.first, .attempt = t->a.attempt, .error = value ? value : HATO_RESET,
@@ -261,7 +261,7 @@ void daemon_slot_gone(daemon_state *d, daemon_slot *s) {
     return;
   while (daemon_slot_read(d, s)) {} /* the results it had written */
   waitid(P_PIDFD, (id_t)s->pidfd, &info, WEXITED | WNOHANG);
-  char how[256];
+  char how[512];
   daemon_lock(d);
   describe(&info, s, how, sizeof how);
   bool restart = info.si_code == CLD_EXITED && info.si_status == DAEMON_EXECUTOR_RESTART && !s->fault;

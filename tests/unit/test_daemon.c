@@ -261,7 +261,7 @@ struct fake {
   hato__buf out;
   struct { net_data *data; const uint8_t *at; size_t len; } refs[64];
   unsigned n_refs;
-  struct result *results;
+  struct result **results;
   unsigned n_results, cap_results;
   proto_run started[1000], taken[1000];
   unsigned n_started, n_taken, n_taken_frames, n_drain, n_goodbye, n_beats;
@@ -286,6 +286,15 @@ static double deadline_s(void) { return 8 * UNIT_PATIENCE; }
     ck_assert_msg(is_, "in vain: %s", #what);                                                \
   } while (0)
 
+/* What an expression is worth under the lock. */
+#define LOCKED(f, what)                  \
+  ({                                     \
+    pthread_mutex_lock(&(f)->lock);      \
+    __auto_type value_ = (what);         \
+    pthread_mutex_unlock(&(f)->lock);    \
+    value_;                              \
+  })
+
 static void keep_results(struct fake *f, const uint8_t *body, uint32_t len) {
   proto_results_reader reader;
   proto_result r;
@@ -296,7 +305,7 @@ static void keep_results(struct fake *f, const uint8_t *body, uint32_t len) {
       f->cap_results = f->cap_results ? 2 * f->cap_results : 64;
       f->results = realloc(f->results, f->cap_results * sizeof *f->results);
     }
-    struct result *k = &f->results[f->n_results++];
+    struct result *k = f->results[f->n_results++] = malloc(sizeof *k);
     *k = (struct result){.r = r, .out = malloc(r.out_len + 1u), .err = malloc(r.err_len + 1u)};
     memcpy(k->out, r.out, r.out_len);
     k->out[r.out_len] = 0;
@@ -466,14 +475,15 @@ static void finish(struct fake *f) {
   }
   unsetenv("HATO_TEST_MARK"); /* it lies in f */
   net_listener_close(f->listener);
-  if (f->conn) {
+  if (LOCKED(f, f->conn)) {
     net_close(f->conn, HATO_OK, "");
     WAIT(f, f->closed);
     net_release(f->conn);
   }
   for (unsigned i = 0; i < f->n_results; i++) {
-    free(f->results[i].out);
-    free(f->results[i].err);
+    free(f->results[i]->out);
+    free(f->results[i]->err);
+    free(f->results[i]);
   }
   free(f->results);
   hato__buf_free(&f->out);
@@ -540,13 +550,13 @@ static void send_runs(struct fake *f, proto_type type, uint64_t first, uint32_t 
 /* ---- what it got ---- */
 static const struct result *find(struct fake *f, uint64_t task) {
   for (unsigned i = 0; i < f->n_results; i++)
-    if (f->results[i].r.task == task) return &f->results[i];
+    if (f->results[i]->r.task == task) return f->results[i];
   return NULL;
 }
 
 static const struct result *result_of(struct fake *f, uint64_t task) {
   WAIT(f, find(f, task) || f->closed);
-  const struct result *r = find(f, task);
+  const struct result *r = LOCKED(f, find(f, task));
   ck_assert_msg(r != NULL, "the connection closed before task %llu resolved", (unsigned long long)task);
   return r;
 }
@@ -597,7 +607,7 @@ UNIT_TEST(a_task_and_back) {
   const struct result *r = result_of(f, 100);
   ck_assert_int_eq(r->r.error, 0);
   ck_assert_str_eq((char *)r->out, "100");
-  ck_assert(is_running(f, 100));
+  ck_assert(LOCKED(f, is_running(f, 100)));
   letters(f, 7, 200, "abc");
   ck_assert_str_eq((char *)result_of(f, 201)->out, "b");
   ck_assert_str_eq((char *)result_of(f, 202)->out, "c");
@@ -627,21 +637,21 @@ UNIT_TEST_LIMIT(many_tasks_in_order, 20) {
   WAIT(f, f->n_results == N || f->closed);
   static bool seen[N];
   for (unsigned i = 0; i < N; i++) {
-    const struct result *r = &f->results[i];
+    const struct result *r = LOCKED(f, f->results[i]);
     char want[16];
     snprintf(want, sizeof want, "%u", (unsigned)r->r.task);
     ck_assert_str_eq((char *)r->out, want);
     ck_assert(!seen[r->r.task]);
     seen[r->r.task] = true;
   }
-  ck_assert_uint_eq(total(f->started, f->n_started), N);
+  ck_assert_uint_eq(LOCKED(f, total(f->started, f->n_started)), N);
   finish(f);
 }
 
 UNIT_TEST(heartbeats_both_ways) {
   struct fake *f = start(1, 40, 0);
   WAIT(f, f->n_beats >= 5);
-  ck_assert(!f->closed);
+  ck_assert(!LOCKED(f, f->closed));
   finish(f);
 }
 
@@ -728,8 +738,8 @@ UNIT_TEST(a_crash_is_one_tasks) {
     r = result_of(f, 11 + i);
     if (want[i] != 'x') ck_assert_int_eq(r->out[0], want[i]);
   }
-  ck_assert_uint_eq(f->n_results, 18);
-  ck_assert_uint_eq(total(f->started, f->n_started), 18); /* each reported once */
+  ck_assert_uint_eq(LOCKED(f, f->n_results), 18);
+  ck_assert_uint_eq(LOCKED(f, total(f->started, f->n_started)), 18); /* each reported once */
   finish(f);
 }
 
@@ -769,15 +779,15 @@ UNIT_TEST(take_gives_back_the_end) {
   WAIT(f, is_running(f, 1));
   SEND(f, proto_take_encode(out, 3));
   WAIT(f, f->n_taken_frames == 1);
-  ck_assert_uint_eq(total(f->taken, f->n_taken), 3);
-  ck_assert(in_runs(f->taken, f->n_taken, 8) && in_runs(f->taken, f->n_taken, 10));
+  ck_assert_uint_eq(LOCKED(f, total(f->taken, f->n_taken)), 3);
+  ck_assert(LOCKED(f, in_runs(f->taken, f->n_taken, 8) && in_runs(f->taken, f->n_taken, 10)));
   SEND(f, proto_take_encode(out, 100));
   WAIT(f, f->n_taken_frames == 2);
-  ck_assert_uint_eq(total(f->taken, f->n_taken), 9); /* not the one that runs */
-  ck_assert(!in_runs(f->taken, f->n_taken, 1));
+  ck_assert_uint_eq(LOCKED(f, total(f->taken, f->n_taken)), 9); /* not the one that runs */
+  ck_assert(!LOCKED(f, in_runs(f->taken, f->n_taken, 1)));
   SEND(f, proto_take_encode(out, 1));
   WAIT(f, f->n_taken_frames == 3);
-  ck_assert_uint_eq(total(f->taken, f->n_taken), 9);
+  ck_assert_uint_eq(LOCKED(f, total(f->taken, f->n_taken)), 9);
   finish(f);
 }
 
@@ -790,17 +800,17 @@ UNIT_TEST(interrupts) {
   WAIT(f, is_running(f, 1));
   send_runs(f, PROTO_INTERRUPT, 4, 3, HATO_CANCELLED); /* queued, from the middle */
   ck_assert_int_eq(result_of(f, 5)->r.error, HATO_CANCELLED);
-  ck_assert(!is_running(f, 5));
+  ck_assert(!LOCKED(f, is_running(f, 5)));
   send_runs(f, PROTO_INTERRUPT, 1, 1, HATO_TIMED_OUT); /* running */
   ck_assert_int_eq(result_of(f, 1)->r.error, HATO_TIMED_OUT);
   ck_assert_str_eq((char *)result_of(f, 10)->out, "10");
   ck_assert_str_eq((char *)result_of(f, 3)->out, "3");
   ck_assert_str_eq((char *)result_of(f, 7)->out, "7");
-  ck_assert_uint_eq(f->n_results, 10);
+  ck_assert_uint_eq(LOCKED(f, f->n_results), 10);
   send_runs(f, PROTO_INTERRUPT, 1, 100, HATO_CANCELLED); /* all over */
   counted(f, 2, 11, 1);
   result_of(f, 11);
-  ck_assert_uint_eq(f->n_results, 11);
+  ck_assert_uint_eq(LOCKED(f, f->n_results), 11);
   finish(f);
 }
 
@@ -856,8 +866,8 @@ UNIT_TEST(a_signal_drains) {
   kill(f->pid, SIGTERM);
   ck_assert_int_eq(result_of(f, 1)->r.error, HATO_INTERRUPTED);
   WAIT(f, f->n_drain == 1 && f->n_goodbye == 1);
-  ck_assert_uint_eq(total(f->taken, f->n_taken), 9);
-  ck_assert(!in_runs(f->taken, f->n_taken, 1));
+  ck_assert_uint_eq(LOCKED(f, total(f->taken, f->n_taken)), 9);
+  ck_assert(!LOCKED(f, in_runs(f->taken, f->n_taken, 1)));
   ck_assert_int_eq(wait_daemon(f), DAEMON_EXIT_OK);
   wait_alive(f, 0);
   finish(f);
@@ -882,9 +892,9 @@ UNIT_TEST(the_dispatcher_drains) {
   counted(f, 1, 1, 100);
   SEND(f, proto_drain_encode(out, false));
   ck_assert_int_eq(wait_daemon(f), DAEMON_EXIT_OK);
-  ck_assert_uint_eq(f->n_results + total(f->taken, f->n_taken), 100);
-  ck_assert_uint_eq(f->n_results, 100);
-  ck_assert_uint_eq(f->n_goodbye, 1);
+  ck_assert_uint_eq(LOCKED(f, f->n_results + total(f->taken, f->n_taken)), 100);
+  ck_assert_uint_eq(LOCKED(f, f->n_results), 100);
+  ck_assert_uint_eq(LOCKED(f, f->n_goodbye), 1);
   finish(f);
 }
 
@@ -894,7 +904,7 @@ UNIT_TEST(idle_for_long_enough) {
   counted(f, 1, 1, 1);
   result_of(f, 1);
   ck_assert_int_eq(wait_daemon(f), DAEMON_EXIT_OK);
-  ck_assert_uint_eq(f->n_goodbye, 1);
+  ck_assert_uint_eq(LOCKED(f, f->n_goodbye), 1);
   finish(f);
 }
 
@@ -977,8 +987,8 @@ UNIT_TEST_LIMIT(pieces_both_ways, 20) {
   ck_assert_uint_eq(words[0], size);
   ck_assert_uint_eq(words[1], size * 3);
   WAIT(f, f->out_last);
-  ck_assert_uint_eq(f->out_bytes, size);
-  ck_assert_uint_eq(f->out_sum, size * 7);
+  ck_assert_uint_eq(LOCKED(f, f->out_bytes), size);
+  ck_assert_uint_eq(LOCKED(f, f->out_sum), size * 7);
   finish(f);
 }
 
@@ -998,7 +1008,7 @@ UNIT_TEST(a_dead_stream_is_ended) {
   send_runs(f, PROTO_INTERRUPT, 1, 1, HATO_CANCELLED);
   const struct result *r = result_of(f, 1);
   ck_assert_int_eq(r->r.error, HATO_CANCELLED);
-  ck_assert_uint_eq(r->r.out_total, f->out_bytes);
+  ck_assert_uint_eq(r->r.out_total, LOCKED(f, f->out_bytes));
   ck_assert(r->r.flags & PROTO_RESULT_OUT_MORE);
   WAIT(f, f->out_last);
   finish(f);
