@@ -114,7 +114,7 @@ hato_status hato__blob_append(hato__blob *b, const void *data, size_t n, hato_er
     if (b->mem.failed) {
       b->mem.failed = false; /* what was there before is whole */
       return hato__fail(err, HATO_NO_MEMORY, "no memory for a payload of %llu bytes",
-                        (unsigned long long)(b->size + n));
+                        (unsigned long long)b->size + n);
     }
   } else {
     unmap(b);

@@ -22,7 +22,7 @@ hato_status hato__ranges_parse(const char *text, hato__range **ranges, size_t *n
   size_t before = *n;
   const char *at = text;
   for (;;) {
-    hato__range r;
+    hato__range r = {0};
     bool ok = number(&at, &r.first);
     r.last = r.first;
     if (ok && *at == '-') {

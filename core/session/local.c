@@ -86,7 +86,7 @@ static hato_status make_local(const hato__session *s, const char *base, bool mak
   char *mine = hato__printf("%s/hato-%u", base, (unsigned)geteuid());
   char *dir = mine ? hato__printf("%s/%016llx", mine, (unsigned long long)hash_of(s->dir)) : NULL;
   hato_status rc = dir ? own_dir(mine, err) : hato__fail(err, HATO_NO_MEMORY, "no memory for a local folder");
-  if (rc == HATO_OK) rc = own_dir(dir, err);
+  if (rc == HATO_OK && dir != NULL) rc = own_dir(dir, err);
   free(mine);
   if (rc != HATO_OK) {
     free(dir);
@@ -103,7 +103,7 @@ static hato_status try_base(hato__session *s, const char *base, bool make_base, 
                             hato_error *err) {
   char *dir;
   hato_status rc = make_local(s, base, make_base, &dir, err);
-  if (rc != HATO_OK) return rc;
+  if (rc != HATO_OK || dir == NULL) return rc;
   char *path = hato__printf("%s/" SOCKET_NAME, dir);
   rc = path ? try_socket(path, err) : hato__fail(err, HATO_NO_MEMORY, "no memory for a local folder");
   if (rc == HATO_OK) {

@@ -152,7 +152,7 @@ hato_status hato__session_lock(hato__session *s, bool force, hato_error *err) {
   char *record = hato__printf("%s/lock.%ld.%016llx", s->dir, (long)s->self.pid, (unsigned long long)salt);
   hato_status rc = lock && record ? write_record(s, record, err)
                                   : hato__fail(err, HATO_NO_MEMORY, "no memory to lock session %s", s->name);
-  if (rc == HATO_OK) {
+  if (rc == HATO_OK && lock != NULL && record != NULL) {
     int guard = take_guard(s);
     rc = acquire(s, record, lock, force, err);
     (void)unlink(record);

@@ -77,7 +77,7 @@ static hato_status path_dir(const char *path, char **out, hato_error *err) {
 static hato_status find_dir(hato__session *s, bool create, hato_error *err) {
   char *dir = NULL;
   hato_status rc = strchr(s->name, '/') ? path_dir(s->name, &dir, err) : named_dir(s->name, &dir, err);
-  if (rc != HATO_OK) return rc;
+  if (rc != HATO_OK || dir == NULL) return rc;
   struct stat st;
   if (!create && stat(dir, &st) < 0 && errno == ENOENT) {
     rc = hato__fail(err, HATO_NOT_FOUND, "there is no session %s (no folder %s)", s->name, dir);
