@@ -88,7 +88,7 @@ static hato_status make_local(const hato__session *s, const char *base, bool mak
   hato_status rc = dir ? own_dir(mine, err) : hato__fail(err, HATO_NO_MEMORY, "no memory for a local folder");
   if (rc == HATO_OK && dir != NULL) rc = own_dir(dir, err);
   free(mine);
-  if (rc != HATO_OK) {
+  if (rc != HATO_OK || dir == NULL) {
     free(dir);
     return rc;
   }
