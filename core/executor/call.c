@@ -19,8 +19,10 @@
 static executor_caller *caller_of(hato_call *call) { return (executor_caller *)call; }
 
 static int room_for(executor_caller *c, size_t n) {
-  if (n > c->limit || c->out.len > c->limit - n) c->over = HATO_TOO_LARGE;
-  else if (!hato__buf_reserve(&c->out, n)) c->over = HATO_NO_MEMORY;
+  if (n > c->limit || c->out.len > c->limit - n)
+    c->over = HATO_TOO_LARGE;
+  else if (!hato__buf_reserve(&c->out, n))
+    c->over = HATO_NO_MEMORY;
   return c->over;
 }
 
@@ -177,7 +179,8 @@ static bool set_input(executor *x) {
 /* ---- results ---- */
 
 /* Bytes for the record; when they are too many for it, in pieces first. */
-static void put_stream(executor *x, proto_result *r, uint8_t channel, const uint8_t *data, uint64_t n, uint32_t in) {
+static void put_stream(executor *x, proto_result *r, uint8_t channel, const uint8_t *data, uint64_t n,
+                       uint32_t in) {
   uint64_t total = n;
   uint16_t more = channel == PROTO_CH_ERR ? PROTO_RESULT_ERR_MORE : PROTO_RESULT_OUT_MORE;
   if (n > in) {
@@ -240,7 +243,8 @@ static void set_failure(executor *x, proto_result *r, int rc) {
   }
   if (c->over == HATO_TOO_LARGE)
     executor_refuse(x, HATO_TOO_LARGE, "a result of more than %llu bytes", (unsigned long long)c->limit);
-  else if (c->over != 0) executor_refuse(x, HATO_NO_MEMORY, "out of memory for a result");
+  else if (c->over != 0)
+    executor_refuse(x, HATO_NO_MEMORY, "out of memory for a result");
   r->error = x->task.value ? x->task.value : x->error;
   if (x->error == 0) return;
   r->words = x->words;

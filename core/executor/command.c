@@ -213,8 +213,10 @@ static void learn(executor *x, const executor_plan *plan) {
     if (plan->tries == x->task.spec->tries) x->task.spec->hint = r->tried;
     return;
   }
-  if (r->step == EXECUTOR_STEP_EXEC) executor_explain_exec(x, plan);
-  else executor_explain(x, (executor_step)r->step, r->error, plan->cwd ? plan->cwd : ".");
+  if (r->step == EXECUTOR_STEP_EXEC)
+    executor_explain_exec(x, plan);
+  else
+    executor_explain(x, (executor_step)r->step, r->error, plan->cwd ? plan->cwd : ".");
   c->ended = false;
 }
 
@@ -231,8 +233,10 @@ void executor_command_run(executor *x) {
   if (executor_prepare(x, &plan) && executor_output_open(x, &plan) && executor_input_open(x, &plan) &&
       start(x, &plan)) {
     attend(x);
-    if (!c->ended) executor_command_end(x); /* the daemon is gone */
-    else learn(x, &plan);
+    if (!c->ended)
+      executor_command_end(x); /* the daemon is gone */
+    else
+      learn(x, &plan);
   }
   c->pid = 0;
   executor_input_close(x);

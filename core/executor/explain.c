@@ -20,8 +20,10 @@ void executor_refuse(executor *x, hato_status status, const char *fmt, ...) {
 
 void executor_path(const executor *x, hato__buf *out, const char *path) {
   const char *cwd = x->task.spec->s.cwd;
-  if (*path != '/' && cwd != NULL) hato__buf_printf(out, "%s/%s", cwd, path);
-  else hato__buf_printf(out, "%s", path);
+  if (*path != '/' && cwd != NULL)
+    hato__buf_printf(out, "%s/%s", cwd, path);
+  else
+    hato__buf_printf(out, "%s", path);
   hato__buf_append(out, "", 1);
 }
 
@@ -35,38 +37,55 @@ static bool look(const executor *x, const char *path, struct stat *st) {
 
 static hato_status status_of(int e) {
   switch (e) {
-  case ENOTDIR: return HATO_NOT_FOUND;
-  case EISDIR: return HATO_PERMISSION;
-  case ENOEXEC: return HATO_NOT_SUPPORTED;
+  case ENOTDIR:
+    return HATO_NOT_FOUND;
+  case EISDIR:
+    return HATO_PERMISSION;
+  case ENOEXEC:
+    return HATO_NOT_SUPPORTED;
   case E2BIG:
-  case ENAMETOOLONG: return HATO_TOO_LARGE;
-  default: return hato__status_of_errno(e);
+  case ENAMETOOLONG:
+    return HATO_TOO_LARGE;
+  default:
+    return hato__status_of_errno(e);
   }
 }
 
 static void explain_folder(executor *x, int e, const char *folder) {
   hato_status status = status_of(e);
-  if (e == ENOENT) executor_refuse(x, status, "no such folder: %s", folder);
-  else if (e == EACCES) executor_refuse(x, status, "no permission to enter the folder %s", folder);
-  else if (e == ENOTDIR) executor_refuse(x, status, "%s is not a folder", folder);
-  else executor_refuse(x, status, "cannot enter the folder %s: %s", folder, strerror(e));
+  if (e == ENOENT)
+    executor_refuse(x, status, "no such folder: %s", folder);
+  else if (e == EACCES)
+    executor_refuse(x, status, "no permission to enter the folder %s", folder);
+  else if (e == ENOTDIR)
+    executor_refuse(x, status, "%s is not a folder", folder);
+  else
+    executor_refuse(x, status, "cannot enter the folder %s: %s", folder, strerror(e));
 }
 
 static void explain_file(executor *x, executor_step step, int e, const char *path) {
   const char *cwd = x->task.spec->s.cwd;
   const char *verb = step == EXECUTOR_STEP_STDIN ? "read" : "write";
   struct stat st;
-  if (e == ENOENT && cwd != NULL && stat(cwd, &st) < 0 && errno == ENOENT) explain_folder(x, ENOENT, cwd);
-  else if (e == ENOENT) executor_refuse(x, HATO_NOT_FOUND, "no such file: %s", path);
-  else if (e == EISDIR) executor_refuse(x, HATO_PERMISSION, "cannot %s %s: it is a folder", verb, path);
-  else if (e == EACCES) executor_refuse(x, HATO_PERMISSION, "no permission to %s %s", verb, path);
-  else executor_refuse(x, status_of(e), "cannot %s %s: %s", verb, path, strerror(e));
+  if (e == ENOENT && cwd != NULL && stat(cwd, &st) < 0 && errno == ENOENT)
+    explain_folder(x, ENOENT, cwd);
+  else if (e == ENOENT)
+    executor_refuse(x, HATO_NOT_FOUND, "no such file: %s", path);
+  else if (e == EISDIR)
+    executor_refuse(x, HATO_PERMISSION, "cannot %s %s: it is a folder", verb, path);
+  else if (e == EACCES)
+    executor_refuse(x, HATO_PERMISSION, "no permission to %s %s", verb, path);
+  else
+    executor_refuse(x, status_of(e), "cannot %s %s: %s", verb, path, strerror(e));
 }
 
 void executor_explain(executor *x, executor_step step, int e, const char *what) {
-  if (step == EXECUTOR_STEP_CHDIR) explain_folder(x, e, what);
-  else if (step == EXECUTOR_STEP_STDIN || step == EXECUTOR_STEP_OUTPUT) explain_file(x, step, e, what);
-  else executor_refuse(x, status_of(e), "cannot start a process for %s: %s", what, strerror(e));
+  if (step == EXECUTOR_STEP_CHDIR)
+    explain_folder(x, e, what);
+  else if (step == EXECUTOR_STEP_STDIN || step == EXECUTOR_STEP_OUTPUT)
+    explain_file(x, step, e, what);
+  else
+    executor_refuse(x, status_of(e), "cannot start a process for %s: %s", what, strerror(e));
 }
 
 static void explain_absent(executor *x, const executor_plan *plan) {
@@ -97,20 +116,26 @@ void executor_explain_exec(executor *x, const executor_plan *plan) {
   struct stat st;
   switch (r->error) {
   case ENOENT:
-  case ENOTDIR: explain_absent(x, plan); return;
+  case ENOTDIR:
+    explain_absent(x, plan);
+    return;
   case EACCES:
     if (look(x, path, &st) && S_ISDIR(st.st_mode))
       executor_refuse(x, HATO_PERMISSION, "cannot execute %s: it is a folder", path);
-    else executor_refuse(x, HATO_PERMISSION, "no permission to execute %s", path);
+    else
+      executor_refuse(x, HATO_PERMISSION, "no permission to execute %s", path);
     return;
   case ENOEXEC:
     executor_refuse(x, HATO_NOT_SUPPORTED,
-                    "cannot execute %s: neither a program for this machine nor a script that begins with #!", path);
+                    "cannot execute %s: neither a program for this machine nor a script that begins with #!",
+                    path);
     return;
   case E2BIG:
-    executor_refuse(x, HATO_TOO_LARGE,
-                    "cannot execute %s: its arguments and environment are too long (131071 bytes each at most)", path);
+    executor_refuse(
+        x, HATO_TOO_LARGE,
+        "cannot execute %s: its arguments and environment are too long (131071 bytes each at most)", path);
     return;
-  default: executor_refuse(x, status_of(r->error), "cannot execute %s: %s", path, strerror(r->error));
+  default:
+    executor_refuse(x, status_of(r->error), "cannot execute %s: %s", path, strerror(r->error));
   }
 }

@@ -22,10 +22,14 @@ static void fill_pattern(hato__buf *out, const executor *x, const char *stream) 
   const executor_task *t = &x->task;
   const char *s = t->spec->s.output_to, *next;
   while (*s != 0) {
-    if ((next = starts(s, "{#}")) != NULL) hato__buf_printf(out, "%" PRIu64, (uint64_t)t->index + 1);
-    else if ((next = starts(s, "{id}")) != NULL) hato__buf_printf(out, "%" PRIu64, t->id);
-    else if ((next = starts(s, "{stream}")) != NULL) hato__buf_printf(out, "%s", stream);
-    else if (!t->large && (next = starts(s, "{}")) != NULL) put_argument(out, t);
+    if ((next = starts(s, "{#}")) != NULL)
+      hato__buf_printf(out, "%" PRIu64, (uint64_t)t->index + 1);
+    else if ((next = starts(s, "{id}")) != NULL)
+      hato__buf_printf(out, "%" PRIu64, t->id);
+    else if ((next = starts(s, "{stream}")) != NULL)
+      hato__buf_printf(out, "%s", stream);
+    else if (!t->large && (next = starts(s, "{}")) != NULL)
+      put_argument(out, t);
     else {
       next = s + 1;
       hato__buf_u8(out, (uint8_t)*s);
@@ -63,7 +67,8 @@ static int open_file(executor *x, const char *stream) {
       e = errno;
     }
   }
-  if (fd < 0 && e != 0) executor_explain(x, EXECUTOR_STEP_OUTPUT, e, path.data ? (char *)path.data : "output");
+  if (fd < 0 && e != 0)
+    executor_explain(x, EXECUTOR_STEP_OUTPUT, e, path.data ? (char *)path.data : "output");
   hato__buf_free(&name);
   hato__buf_free(&path);
   return fd;

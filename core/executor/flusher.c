@@ -49,7 +49,8 @@ static void *run(void *arg) {
     (void)ppoll(p, 2, wait == UINT64_MAX ? NULL : &ts, NULL);
     bool gone = p[0].revents & (POLLHUP | POLLERR);
     uint64_t count = 0;
-    if ((p[1].revents & POLLIN) && read(l->wake, &count, sizeof count) == sizeof count && count >= STOP) return NULL;
+    if ((p[1].revents & POLLIN) && read(l->wake, &count, sizeof count) == sizeof count && count >= STOP)
+      return NULL;
     wait = look(l);
     if (!gone) continue;
     on_gone(x);

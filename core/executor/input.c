@@ -23,8 +23,10 @@ static bool open_path(executor *x, executor_plan *plan) {
     in->child = -1;
     e = EISDIR;
   }
-  if (in->child < 0) executor_explain(x, EXECUTOR_STEP_STDIN, e, path.data ? (char *)path.data : "standard input");
-  else (void)fcntl(in->child, F_SETFL, O_RDONLY);
+  if (in->child < 0)
+    executor_explain(x, EXECUTOR_STEP_STDIN, e, path.data ? (char *)path.data : "standard input");
+  else
+    (void)fcntl(in->child, F_SETFL, O_RDONLY);
   hato__buf_free(&path);
   plan->in = in->child;
   return in->child >= 0;

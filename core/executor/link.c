@@ -70,8 +70,10 @@ size_t executor_link_send_locked(executor_link *l) {
   l->oldest = 0; /* what is left goes as soon as the socket takes it: there is no point in waiting */
   if (left == 0) {
     l->sent = 0;
-    if (l->out.cap > OUT_KEEP) hato__buf_free(&l->out);
-    else l->out.len = 0; /* not clear: a failed append must stay known */
+    if (l->out.cap > OUT_KEEP)
+      hato__buf_free(&l->out);
+    else
+      l->out.len = 0; /* not clear: a failed append must stay known */
   } else if (l->sent > left) {
     hato__buf_consume(&l->out, l->sent);
     l->sent = 0;

@@ -61,8 +61,10 @@ static bool set_up(executor *x, int fd, const executor_options *opts) {
   x->command.signals = x->link.fd = x->link.wake = -1;
   hato__list_init(&x->queue);
   if (opts != NULL) x->opts = *opts;
-  if (x->opts.node != NULL) (void)snprintf(x->node, sizeof x->node, "%s", x->opts.node);
-  else hato__hostname(x->node, sizeof x->node);
+  if (x->opts.node != NULL)
+    (void)snprintf(x->node, sizeof x->node, "%s", x->opts.node);
+  else
+    hato__hostname(x->node, sizeof x->node);
   set_signals();
   fd = set_descriptors(fd);
   if (fd < 0 || !executor_link_open(&x->link, fd)) return false;
@@ -99,8 +101,10 @@ int executor_main(int fd, const executor_options *opts) {
   if (x == NULL) return EXECUTOR_EXIT_FAILED;
   if (!set_up(x, fd, opts)) executor_stop(x, EXECUTOR_EXIT_FAILED, "cannot set up: %s", strerror(errno));
   while (!x->link.closed) {
-    if (executor_queue_next(x)) run(x);
-    else idle(x);
+    if (executor_queue_next(x))
+      run(x);
+    else
+      idle(x);
   }
   (void)executor_children_end(END_NS);
   executor_call_free(x);

@@ -31,13 +31,16 @@ bool executor_object_changed(const executor_object *o) {
 }
 
 static bool explain_open(executor *x, int e, const char *path) {
-  if (e == ENOENT || e == ENOTDIR) executor_refuse(x, HATO_NOT_FOUND, "no such shared object: %s", path);
-  else if (e == EACCES) executor_refuse(x, HATO_PERMISSION, "no permission to read the shared object %s", path);
-  else executor_refuse(x, HATO_SYSTEM, "cannot read the shared object %s: %s", path, strerror(e));
+  if (e == ENOENT || e == ENOTDIR)
+    executor_refuse(x, HATO_NOT_FOUND, "no such shared object: %s", path);
+  else if (e == EACCES)
+    executor_refuse(x, HATO_PERMISSION, "no permission to read the shared object %s", path);
+  else
+    executor_refuse(x, HATO_SYSTEM, "cannot read the shared object %s: %s", path, strerror(e));
   return false;
 }
 
-static bool check_header(executor *x, const char *path, const ElfW(Ehdr) *h, size_t n) {
+static bool check_header(executor *x, const char *path, const ElfW(Ehdr) * h, size_t n) {
   const ElfW(Ehdr) *own = &__ehdr_start;
   if (n < EI_NIDENT + 4 || memcmp(h->e_ident, ELFMAG, SELFMAG) != 0) {
     executor_refuse(x, HATO_NOT_SUPPORTED, "%s is not a shared object (no ELF header)", path);
@@ -46,14 +49,16 @@ static bool check_header(executor *x, const char *path, const ElfW(Ehdr) *h, siz
   const uint8_t *class = h->e_ident;
   if (class[EI_CLASS] != own->e_ident[EI_CLASS] || class[EI_DATA] != own->e_ident[EI_DATA] ||
       h->e_machine != own->e_machine) {
-    executor_refuse(x, HATO_NOT_SUPPORTED,
-                    "%s is for another architecture: %d-bit, ELF machine %u, where this one is %d-bit, machine %u",
-                    path, class[EI_CLASS] == ELFCLASS32 ? 32 : 64, h->e_machine,
-                    own->e_ident[EI_CLASS] == ELFCLASS32 ? 32 : 64, own->e_machine);
+    executor_refuse(
+        x, HATO_NOT_SUPPORTED,
+        "%s is for another architecture: %d-bit, ELF machine %u, where this one is %d-bit, machine %u", path,
+        class[EI_CLASS] == ELFCLASS32 ? 32 : 64, h->e_machine, own->e_ident[EI_CLASS] == ELFCLASS32 ? 32 : 64,
+        own->e_machine);
     return false;
   }
   if (h->e_type == ET_DYN) return true;
-  executor_refuse(x, HATO_NOT_SUPPORTED, "%s is an ELF file of type %u, not a shared object (3)", path, h->e_type);
+  executor_refuse(x, HATO_NOT_SUPPORTED, "%s is an ELF file of type %u, not a shared object (3)", path,
+                  h->e_type);
   return false;
 }
 
@@ -101,7 +106,8 @@ static executor_object *find(executor *x, const char *path) {
 static executor_object *get(executor *x, const executor_spec *s) {
   const char *given = s->s.object_path, *cwd = s->s.cwd;
   bool below = *given != '/' && cwd != NULL;
-  char *path = below ? hato__printf("%s/%s", cwd, given) : hato__printf("%s%s", strchr(given, '/') ? "" : "./", given);
+  char *path = below ? hato__printf("%s/%s", cwd, given)
+                     : hato__printf("%s%s", strchr(given, '/') ? "" : "./", given);
   executor_object *o = path ? find(x, path) : NULL;
   if (o != NULL) {
     free(path);

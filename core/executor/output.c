@@ -13,7 +13,9 @@ static uint64_t limit_of(const executor *x) {
   return limit ? limit : PROTO_PAYLOAD_MAX;
 }
 
-static uint64_t *credit_of(executor *x, const executor_stream *s) { return &x->credit[s->channel == PROTO_CH_ERR]; }
+static uint64_t *credit_of(executor *x, const executor_stream *s) {
+  return &x->credit[s->channel == PROTO_CH_ERR];
+}
 
 static size_t head_room(const executor *x, const executor_stream *s) {
   if ((x->task.spec->s.flags & PROTO_SPEC_LIVE) || s->pieces > 0) return 0;
@@ -85,7 +87,8 @@ static void read_piece(executor *x, executor_stream *s, size_t room) {
   proto_piece p = {.task = x->task.id, .attempt = x->task.attempt, .channel = s->channel};
   hato__buf *out = executor_link_begin(&x->link);
   ssize_t n = -1;
-  if (hato__buf_reserve(out, PROTO_PIECE_HEAD + room)) n = read(s->fd, out->data + out->len + PROTO_PIECE_HEAD, room);
+  if (hato__buf_reserve(out, PROTO_PIECE_HEAD + room))
+    n = read(s->fd, out->data + out->len + PROTO_PIECE_HEAD, room);
   if (n > 0) {
     p.len = (uint32_t)n;
     proto_piece_head_encode(out, &p);

@@ -135,7 +135,8 @@ static bool take_process(const char *name, void *arg) {
   line[n] = 0;
   const char *after = strrchr(line, ')'); /* the name before may hold anything */
   int parent = 0;
-  if (after != NULL && sscanf(after, ") %*c %d", &parent) == 1 && parent == getpid()) kill_one(atoi(name), getpgrp());
+  if (after != NULL && sscanf(after, ") %*c %d", &parent) == 1 && parent == getpid())
+    kill_one(atoi(name), getpgrp());
   return true;
 }
 
@@ -153,7 +154,8 @@ bool executor_children_end(uint64_t ns) {
   only_child(&set);
   for (;;) {
     pid_t got;
-    while ((got = waitpid(-1, NULL, WNOHANG)) > 0) {}
+    while ((got = waitpid(-1, NULL, WNOHANG)) > 0) {
+    }
     if (got < 0 && errno == ECHILD) return true;
     if (hato__now() >= until) return false;
     kill_children();

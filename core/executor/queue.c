@@ -118,8 +118,10 @@ static void cut(executor *x, executor_batch *b, const proto_run *run) {
   uint32_t to = last >= high ? b->end : (uint32_t)(last - m->first) + 1;
   if (to < b->end && from > b->at && !split(b, to)) return; /* no memory: they run */
   report_range(x, b, from, to, run->value);
-  if (from > b->at) b->end = from;
-  else b->at = to;
+  if (from > b->at)
+    b->end = from;
+  else
+    b->at = to;
 }
 
 /* The batch that is begun is in no list; a split of it must come first in the queue. */

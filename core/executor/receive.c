@@ -58,7 +58,8 @@ static hato_status on_piece(executor *x, const uint8_t *body, size_t n, hato_err
   proto_piece p;
   hato_status rc = proto_piece_decode(&p, body, n, err);
   if (rc != HATO_OK) return rc;
-  if (p.channel != PROTO_CH_IN) return hato__fail(err, HATO_PROTOCOL, "PIECE: channel: %u is not input", p.channel);
+  if (p.channel != PROTO_CH_IN)
+    return hato__fail(err, HATO_PROTOCOL, "PIECE: channel: %u is not input", p.channel);
   if (current(x, p.task, p.attempt)) {
     if (x->task.large) executor_input_piece(x, &p);
     return HATO_OK;
@@ -85,23 +86,31 @@ static hato_status on_spec(executor *x, uint8_t type, const uint8_t *body, size_
   hato_status rc = type == PROTO_SPEC ? proto_spec_part_decode(&part, body, n, err)
                                       : proto_spec_drop_decode(&number, body, n, err);
   if (rc != HATO_OK) return rc;
-  if (type == PROTO_SPEC) executor_spec_part(x, &part);
-  else executor_spec_drop(x, number);
+  if (type == PROTO_SPEC)
+    executor_spec_part(x, &part);
+  else
+    executor_spec_drop(x, number);
   return HATO_OK;
 }
 
 static hato_status on_frame(executor *x, uint8_t type, const uint8_t *body, size_t n, hato_error *err) {
   switch (type) {
   case PROTO_SPEC:
-  case PROTO_SPEC_DROP: return on_spec(x, type, body, n, err);
+  case PROTO_SPEC_DROP:
+    return on_spec(x, type, body, n, err);
   case PROTO_ASSIGN:
     if (executor_queue_add(x, body, n, err)) return HATO_OK;
     return err->status;
-  case PROTO_INTERRUPT: return on_interrupt(x, body, n, err);
-  case PROTO_PIECE: return on_piece(x, body, n, err);
-  case PROTO_CREDIT: return on_credit(x, body, n, err);
-  case PROTO_HEARTBEAT: return HATO_OK;
-  default: return hato__fail(err, HATO_PROTOCOL, "a %s frame is not for an executor", proto_type_name(type));
+  case PROTO_INTERRUPT:
+    return on_interrupt(x, body, n, err);
+  case PROTO_PIECE:
+    return on_piece(x, body, n, err);
+  case PROTO_CREDIT:
+    return on_credit(x, body, n, err);
+  case PROTO_HEARTBEAT:
+    return HATO_OK;
+  default:
+    return hato__fail(err, HATO_PROTOCOL, "a %s frame is not for an executor", proto_type_name(type));
   }
 }
 
@@ -118,8 +127,10 @@ static void handle(executor *x) {
       rc = on_frame(x, h.type, at + PROTO_HEADER, h.len, &err);
       l->in_at += PROTO_HEADER + h.len;
     }
-    if (rc == HATO_NO_MEMORY) executor_stop(x, EXECUTOR_EXIT_FAILED, "%s", err.text);
-    else if (rc != HATO_OK) executor_stop(x, EXECUTOR_EXIT_PROTOCOL, "%s", err.text);
+    if (rc == HATO_NO_MEMORY)
+      executor_stop(x, EXECUTOR_EXIT_FAILED, "%s", err.text);
+    else if (rc != HATO_OK)
+      executor_stop(x, EXECUTOR_EXIT_PROTOCOL, "%s", err.text);
   }
   if (l->in_at == 0) return;
   l->in_len -= l->in_at;

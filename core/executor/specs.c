@@ -47,7 +47,8 @@ void executor_spec_part(executor *x, const proto_part *part) {
   executor_spec *s = find(x, part->number);
   if (s == NULL && part->offset == 0) s = add(x, part->number);
   if (s == NULL || s->status != HATO_STATE || s->parts.len != part->offset) {
-    executor_stop(x, EXECUTOR_EXIT_PROTOCOL, "SPEC %u: a part at %u is out of order", part->number, part->offset);
+    executor_stop(x, EXECUTOR_EXIT_PROTOCOL, "SPEC %u: a part at %u is out of order", part->number,
+                  part->offset);
     return;
   }
   if (part->offset == 0) (void)hato__buf_reserve(&s->parts, part->total);

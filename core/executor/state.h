@@ -13,11 +13,11 @@
 /* One output stream of the command that runs. */
 typedef struct executor_stream {
   uint8_t channel;
-  int fd;           /* our end of the pipe; -1: none */
-  int child;        /* the command's end, kept until it ended so that only data wake us */
-  hato__buf head;   /* the bytes for the record; its memory is kept from task to task */
-  uint64_t total;   /* bytes taken: in head and in pieces */
-  uint64_t pieces;  /* of these, in pieces */
+  int fd;          /* our end of the pipe; -1: none */
+  int child;       /* the command's end, kept until it ended so that only data wake us */
+  hato__buf head;  /* the bytes for the record; its memory is kept from task to task */
+  uint64_t total;  /* bytes taken: in head and in pieces */
+  uint64_t pieces; /* of these, in pieces */
 } executor_stream;
 
 /* Standard input of the command that runs, or the argument of a function that comes in pieces. */
@@ -26,14 +26,14 @@ typedef struct executor_input {
   int child;      /* the command's end, until it was started */
   hato__buf wait; /* bytes the pipe did not take yet: [at, len) */
   size_t at;
-  bool over;      /* the last piece came */
-  uint16_t value; /* with which the sender gave up */
-  uint64_t owed;  /* bytes taken, but not granted anew */
-  hato__blob *blob;    /* a function's: they are collected here */
+  bool over;        /* the last piece came */
+  uint16_t value;   /* with which the sender gave up */
+  uint64_t owed;    /* bytes taken, but not granted anew */
+  hato__blob *blob; /* a function's: they are collected here */
 } executor_input;
 
 typedef struct executor_command {
-  pid_t pid; /* 0: none runs */
+  pid_t pid;   /* 0: none runs */
   int signals; /* signalfd for SIGCHLD */
   executor_report *report;
   executor_stream out, err;
@@ -41,9 +41,9 @@ typedef struct executor_command {
   int status;
   struct rusage usage;
   uint64_t begun, wall_ns;
-  uint64_t kill_at; /* SIGKILL follows; 0: not asked to end */
-  hato__buf text; /* words of argv that differ by task (prepare.c) */
-  char **argv, **tries; /* of this task, when they differ by task; else NULL */
+  uint64_t kill_at;       /* SIGKILL follows; 0: not asked to end */
+  hato__buf text;         /* words of argv that differ by task (prepare.c) */
+  char **argv, **tries;   /* of this task, when they differ by task; else NULL */
   char id[40], index[40]; /* HATO_TASK_ID=…, HATO_TASK_INDEX=… */
 } executor_command;
 
@@ -51,14 +51,14 @@ typedef struct executor_command {
 typedef struct executor_caller {
   hato_call call;
   struct executor *x;
-  bool ready;          /* output is captured, crashes are handled, the flusher runs */
-  int printed;         /* what is on descriptors 1 and 2: a memory file */
-  hato__buf out;       /* the result */
-  size_t reserved;     /* bytes that commit may append */
-  uint64_t limit;      /* of the result, in bytes */
-  uint16_t over;       /* NO_MEMORY or TOO_LARGE: the result could not be held */
-  hato__buf input;     /* aligned, terminated copy of the argument */
-  hato__buf print;     /* what was printed */
+  bool ready;      /* output is captured, crashes are handled, the flusher runs */
+  int printed;     /* what is on descriptors 1 and 2: a memory file */
+  hato__buf out;   /* the result */
+  size_t reserved; /* bytes that commit may append */
+  uint64_t limit;  /* of the result, in bytes */
+  uint16_t over;   /* NO_MEMORY or TOO_LARGE: the result could not be held */
+  hato__buf input; /* aligned, terminated copy of the argument */
+  hato__buf print; /* what was printed */
   char words[PROTO_RESULT_WORDS_MAX];
   uint64_t clock;      /* when the last call ended, while nothing else was done since; else 0 */
   uint64_t first;      /* when the first result came that was not sent; 0: none */
@@ -129,7 +129,8 @@ void executor_prepare_end(executor *x);
 /* x->error and words for a step that failed with errno e. `what`: the path. (explain.c) */
 void executor_explain(executor *x, executor_step step, int e, const char *what);
 void executor_explain_exec(executor *x, const executor_plan *plan);
-void executor_refuse(executor *x, hato_status status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void executor_refuse(executor *x, hato_status status, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* The path as the task would see it: below its working folder. Appended with its NUL. */
 void executor_path(const executor *x, hato__buf *out, const char *path);
 

@@ -59,7 +59,8 @@ void rig_stop(rig *g) {
   close(g->fd);
   if (!g->gone) {
     reap(g);
-    ck_assert_msg(WIFEXITED(g->status) && WEXITSTATUS(g->status) == EXECUTOR_EXIT_CLOSED, "status %x", g->status);
+    ck_assert_msg(WIFEXITED(g->status) && WEXITSTATUS(g->status) == EXECUTOR_EXIT_CLOSED, "status %x",
+                  g->status);
   }
   for (size_t i = 0; i <= RIG_TASKS; i++) {
     hato__buf_free(&g->task[i].out);
@@ -88,20 +89,23 @@ proto_spec rig_function(const char *object, const char *symbol) {
   return (proto_spec){.kind = PROTO_FUNCTION, .object_path = path, .symbol = (char *)(uintptr_t)symbol};
 }
 
-/* Writes all, reading meanwhile, as a daemon does. */
+/* Writes all, reading meanwhile, as a daemon does. What that makes to be sent comes behind. */
 void rig_send(rig *g) {
   uint64_t until = rig_deadline();
-  ck_assert(!g->out.failed);
-  hato__buf out = g->out;
-  g->out = (hato__buf){0};
-  for (size_t at = 0; at < out.len && !g->gone;) {
-    ssize_t n = send(g->fd, out.data + at, out.len - at, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (n > 0) at += (size_t)n;
-    else if (errno == EPIPE || errno == ECONNRESET) break;
-    else (void)rig_look(g, 10);
+  if (g->sending) return;
+  g->sending = true;
+  while (g->out.len > 0 && !g->gone) {
+    ck_assert(!g->out.failed);
+    ssize_t n = send(g->fd, g->out.data, g->out.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n > 0)
+      hato__buf_consume(&g->out, (size_t)n);
+    else if (errno == EPIPE || errno == ECONNRESET)
+      break;
+    else
+      (void)rig_look(g, 10);
     ck_assert_msg(hato__now() < until, "the executor does not read");
   }
-  hato__buf_free(&out);
+  g->sending = false;
 }
 
 uint32_t rig_spec(rig *g, const proto_spec *s) {
@@ -132,11 +136,21 @@ void rig_assign_arg(rig *g, uint32_t spec, uint64_t task, const void *arg, size_
 }
 
 void rig_assign_counted(rig *g, uint32_t spec, uint64_t first, uint32_t count, int64_t start) {
-  assign(g, (proto_assign){.spec = spec, .args = PROTO_ARGS_COUNTED, .first = first, .count = count, .start = start, .step = 1});
+  assign(g, (proto_assign){.spec = spec,
+                           .args = PROTO_ARGS_COUNTED,
+                           .first = first,
+                           .count = count,
+                           .start = start,
+                           .step = 1});
 }
 
 void rig_assign_large(rig *g, uint32_t spec, uint64_t task, uint64_t total) {
-  assign(g, (proto_assign){.spec = spec, .args = PROTO_ARGS_EXPLICIT, .large = true, .first = task, .count = 1, .total = total});
+  assign(g, (proto_assign){.spec = spec,
+                           .args = PROTO_ARGS_EXPLICIT,
+                           .large = true,
+                           .first = task,
+                           .count = 1,
+                           .total = total});
 }
 
 void rig_interrupt(rig *g, uint64_t first, uint32_t count, uint16_t value) {
@@ -242,10 +256,14 @@ static void handle(rig *g) {
     ck_assert_int_eq(proto_header_decode(&h, g->in.data + at, &err), HATO_OK);
     if (g->in.len - at - PROTO_HEADER < h.len) break;
     const uint8_t *body = g->in.data + at + PROTO_HEADER;
-    if (h.type == PROTO_RESULTS) on_results(g, body, h.len);
-    else if (h.type == PROTO_PIECE) on_piece(g, body, h.len);
-    else if (h.type == PROTO_CREDIT) on_credit(g, body, h.len);
-    else ck_abort_msg("a frame of type %s", proto_type_name(h.type));
+    if (h.type == PROTO_RESULTS)
+      on_results(g, body, h.len);
+    else if (h.type == PROTO_PIECE)
+      on_piece(g, body, h.len);
+    else if (h.type == PROTO_CREDIT)
+      on_credit(g, body, h.len);
+    else
+      ck_abort_msg("a frame of type %s", proto_type_name(h.type));
     at += PROTO_HEADER + h.len;
   }
   hato__buf_consume(&g->in, at);
@@ -337,7 +355,8 @@ bool rig_process_gone(pid_t pid) {
     char path[64];
     hato__buf b = {0};
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    bool zombie = hato__read_file(path, 4096, &b, NULL) == HATO_OK && strstr(hato__buf_text(&b), ") Z ") != NULL;
+    bool zombie = hato__read_file(path, 4096, &b, NULL) == HATO_OK &&
+                  strstr(hato__buf_text(&b), ") Z ") != NULL;
     hato__buf_free(&b);
     if (zombie) return true; /* somebody else's to reap */
     if (hato__now() > until) return false;

@@ -12,9 +12,9 @@
 /* What is known of a task (numbers from 1). */
 typedef struct rig_task {
   bool done;
-  proto_result r;  /* of the record; without pointers */
-  char words[600]; /* of an error value */
-  hato__buf out, err;  /* bytes of the record and of its pieces; terminated by a NUL beyond len */
+  proto_result r;     /* of the record; without pointers */
+  char words[600];    /* of an error value */
+  hato__buf out, err; /* bytes of the record and of its pieces; terminated by a NUL beyond len */
   uint64_t pieces[3]; /* bytes that came in pieces, by channel */
   bool last[3];
   uint64_t credit_in; /* granted for its input */
@@ -24,6 +24,7 @@ typedef struct rig_task {
 typedef struct rig {
   int fd;
   pid_t pid;
+  bool sending;
   bool gone;  /* the executor closed the socket */
   int status; /* its wait status, once gone */
   hato__buf in, out;
@@ -38,7 +39,7 @@ rig *rig_start(const executor_options *opts);
 void rig_stop(rig *g); /* closes the socket; the executor must exit with 0 */
 
 /* Sending. A spec gets a number; a command's env and cwd are set when they are NULL. */
-proto_spec rig_shell(const char *line);   /* sh -c line, its memory static */
+proto_spec rig_shell(const char *line);                          /* sh -c line, its memory static */
 proto_spec rig_function(const char *object, const char *symbol); /* of tests/functions */
 uint32_t rig_spec(rig *g, const proto_spec *s);
 void rig_assign(rig *g, uint32_t spec, uint64_t first, uint32_t count); /* without arguments */
@@ -64,7 +65,7 @@ rig_task *rig_run(rig *g, const proto_spec *s);
 const char *rig_folder(void);
 void rig_folder_remove(const char *folder);
 bool rig_file_says(const char *path, const char *text);
-bool rig_process_gone(pid_t pid); /* waits for it */
+bool rig_process_gone(pid_t pid);     /* waits for it */
 pid_t rig_read_pid(const char *path); /* waits for a file with a process id and a newline */
 
 #endif

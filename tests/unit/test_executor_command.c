@@ -53,13 +53,15 @@ UNIT_TEST(tasks_run_in_order_with_their_numbers) {
 
 UNIT_TEST(the_environment_is_the_submitters_without_secrets) {
   rig *g = rig_start(NULL);
-  char *env[] = {"PATH=/usr/bin:/bin",    "A=b c",          "HATO_CREDENTIAL_FILE=x", "HATO_SECRET=y",
-                 "HATO_TASK_ID=nonsense", "HATO_SESSION=s", NULL};
+  char *env[] = {
+      "PATH=/usr/bin:/bin", "A=b c", "HATO_CREDENTIAL_FILE=x", "HATO_SECRET=y", "HATO_TASK_ID=nonsense",
+      "HATO_SESSION=s",     NULL};
   char *argv[] = {"env", NULL};
   proto_spec s = {.kind = PROTO_COMMAND, .argv = argv, .env = env, .cwd = "/", .umask = 022};
   rig_task *t = rig_run(g, &s);
   ck_exit(t, 0);
-  ck_assert_str_eq(text(&t->out), "PATH=/usr/bin:/bin\nA=b c\nHATO_SESSION=s\nHATO_TASK_ID=1\nHATO_TASK_INDEX=0\n");
+  ck_assert_str_eq(text(&t->out),
+                   "PATH=/usr/bin:/bin\nA=b c\nHATO_SESSION=s\nHATO_TASK_ID=1\nHATO_TASK_INDEX=0\n");
   rig_stop(g);
 }
 
@@ -70,16 +72,18 @@ UNIT_TEST(folder_umask_group_mask_and_descriptors) {
   ck_assert_int_ge(leak, 3);
   rig *g = rig_start(&opts);
   close(leak);
-  proto_spec s = rig_shell("pwd; umask; ulimit -n; echo /proc/self/fd/*; "
-                           "grep -E '^Sig(Blk|Ign)' /proc/self/status; ps -o pgid= -p $$; echo $$; readlink /proc/$$/fd/0");
+  proto_spec s = rig_shell(
+      "pwd; umask; ulimit -n; echo /proc/self/fd/*; "
+      "grep -E '^Sig(Blk|Ign)' /proc/self/status; ps -o pgid= -p $$; echo $$; readlink /proc/$$/fd/0");
   s.cwd = (char *)(uintptr_t)folder;
   s.umask = 027;
   rig_task *t = rig_run(g, &s);
   ck_exit(t, 0);
   char cwd[100], mask[8], limit[8], fds[200], blocked[64], ignored[64], null[64];
   int group, pid;
-  ck_assert_int_eq(sscanf(text(&t->out), "%99s %7s %7s %199[^\n] SigBlk:\t%63s SigIgn:\t%63s %d %d %63s", cwd, mask,
-                          limit, fds, blocked, ignored, &group, &pid, null), 9);
+  ck_assert_int_eq(sscanf(text(&t->out), "%99s %7s %7s %199[^\n] SigBlk:\t%63s SigIgn:\t%63s %d %d %63s", cwd,
+                          mask, limit, fds, blocked, ignored, &group, &pid, null),
+                   9);
   ck_assert_str_eq(cwd, folder);
   ck_assert_str_eq(mask, "0027");
   ck_assert_str_eq(limit, "200");
@@ -97,7 +101,8 @@ UNIT_TEST(arguments_stand_for_braces) {
   rig *g = rig_start(NULL);
   char *argv[] = {"/usr/bin/printf", "%s|", "{}", "a{}b{}", "-", NULL};
   char *env[] = {NULL};
-  proto_spec s = {.kind = PROTO_COMMAND, .flags = PROTO_SPEC_SUBSTITUTE, .argv = argv, .env = env, .cwd = "/"};
+  proto_spec s = {
+      .kind = PROTO_COMMAND, .flags = PROTO_SPEC_SUBSTITUTE, .argv = argv, .env = env, .cwd = "/"};
   uint32_t spec = rig_spec(g, &s);
   rig_assign_arg(g, spec, 1, "x y", 3);
   ck_exit(rig_wait(g, 1), 0);
@@ -132,7 +137,8 @@ UNIT_TEST(arguments_are_quoted_into_a_shell_line) {
 static rig_task *run_argv(rig *g, const char *program, const char *cwd, const char *path) {
   char *argv[] = {(char *)(uintptr_t)program, NULL};
   char *env[] = {(char *)(uintptr_t)path, NULL};
-  proto_spec s = {.kind = PROTO_COMMAND, .argv = argv, .env = env, .cwd = (char *)(uintptr_t)cwd, .umask = 022};
+  proto_spec s = {
+      .kind = PROTO_COMMAND, .argv = argv, .env = env, .cwd = (char *)(uintptr_t)cwd, .umask = 022};
   return rig_run(g, &s);
 }
 
@@ -167,8 +173,9 @@ UNIT_TEST(what_cannot_be_executed_is_said_in_words) {
   put_file(folder, "bare", "echo hello\n", 0755);
   put_file(folder, "lost", "#!/no/interpreter\n", 0755);
   ck_error(run_argv(g, "./plain", folder, "A="), 16, "node3: no permission to execute ./plain");
-  ck_error(run_argv(g, "./bare", folder, "A="), 9,
-           "node3: cannot execute ./bare: neither a program for this machine nor a script that begins with #!");
+  ck_error(
+      run_argv(g, "./bare", folder, "A="), 9,
+      "node3: cannot execute ./bare: neither a program for this machine nor a script that begins with #!");
   ck_error(run_argv(g, "./lost", folder, "A="), 12,
            "node3: ./lost is there, but not the interpreter or loader that it names");
   snprintf(path, sizeof path, "PATH=/nowhere:%s:/bin", folder);
@@ -187,10 +194,12 @@ UNIT_TEST(arguments_past_the_kernels_limit) {
   memset(arg, 'x', n);
   char *argv[] = {"/bin/echo", "{}{}{}", NULL};
   char *env[] = {NULL};
-  proto_spec s = {.kind = PROTO_COMMAND, .flags = PROTO_SPEC_SUBSTITUTE, .argv = argv, .env = env, .cwd = "/"};
+  proto_spec s = {
+      .kind = PROTO_COMMAND, .flags = PROTO_SPEC_SUBSTITUTE, .argv = argv, .env = env, .cwd = "/"};
   rig_assign_arg(g, rig_spec(g, &s), 1, arg, n);
   ck_error(rig_wait(g, 1), 17,
-           "node3: cannot execute /bin/echo: its arguments and environment are too long (131071 bytes each at most)");
+           "node3: cannot execute /bin/echo: its arguments and environment are too long (131071 bytes each "
+           "at most)");
   free(arg);
   rig_stop(g);
 }
