@@ -1,0 +1,75 @@
+#include "daemon/daemon.h"
+#include "cli/verbs.h"
+
+#include <string.h>
+#include <sys/resource.h>
+
+static const hato__conf_row rows[] = {
+    {.name = "url", .type = HATO__CONF_LIST, .metavar = "URL", .flags = HATO__CONF_REQUIRED,
+     .help = "The dispatcher's address; repeated, they are tried in order."},
+    {.name = "credential-file", .type = HATO__CONF_STRING, .metavar = "FILE",
+     .help = "The file with the session's secret; - reads it from standard input. Default: HATO_CREDENTIAL, else none."},
+    {.name = "slots", .type = HATO__CONF_INT, .def = "0", .min = 0, .max = 65536,
+     .help = "How many tasks at a time; 0: one a core that it may use."},
+    {.name = "bind", .type = HATO__CONF_ENUM, .def = "auto", .names = (const char *const[]){"auto", "core", "none", NULL},
+     .help = "Whether each slot is bound to cores of its own; auto: in a batch job's or a dealt share's cores only."},
+    {.name = "share", .type = HATO__CONF_INT, .def = "0", .min = 0, .max = 1000000, .metavar = "N",
+     .help = "Daemons that share this machine's cores: this one takes its member's part."},
+    {.name = "member", .type = HATO__CONF_INT, .def = "0", .min = 0, .max = 1000000, .help = "Which member of its launch this is."},
+    {.name = "member-env", .type = HATO__CONF_STRING, .metavar = "VAR", .help = "The variable that says which member this is."},
+    {.name = "launch", .type = HATO__CONF_INT, .def = "0", .min = 0, .max = INT64_MAX, .metavar = "ID",
+     .help = "The launch that started it."},
+    {.name = "local-dir", .type = HATO__CONF_STRING, .metavar = "DIR", .help = "Where shared objects are kept."},
+    {.name = "patience", .type = HATO__CONF_DURATION, .def = "60", .min = 0, .max = INT64_MAX,
+     .help = "How long to try to connect."},
+    {.name = "idle", .type = HATO__CONF_DURATION, .def = "0", .min = 0, .max = INT64_MAX,
+     .help = "End after so long without a task; 0: never."},
+};
+
+/* Its connections and executors may need many descriptors; its tasks get the limit that it was given. */
+static uint64_t raise_limit(void) {
+  struct rlimit r;
+  if (getrlimit(RLIMIT_NOFILE, &r) != 0) return 0;
+  uint64_t soft = r.rlim_cur;
+  if (r.rlim_cur < r.rlim_max) {
+    r.rlim_cur = r.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &r);
+  }
+  return soft;
+}
+
+static int run(cli *c) {
+  static const topo_bind binds[] = {TOPO_BIND_AUTO, TOPO_BIND_CORE, TOPO_BIND_NONE};
+  daemon_options o = {0};
+  hato_error err = {0};
+  o.urls = hato__conf_get_list(c->conf, "url", &o.n_urls);
+  o.credential = hato__conf_get_str(c->conf, "credential-file");
+  o.slots = (unsigned)hato__conf_get_int(c->conf, "slots");
+  o.bind = binds[hato__conf_get_enum(c->conf, "bind")];
+  o.share_of = (unsigned)hato__conf_get_int(c->conf, "share");
+  o.member = (unsigned)hato__conf_get_int(c->conf, "member");
+  o.member_env = hato__conf_get_str(c->conf, "member-env");
+  o.launch = (uint64_t)hato__conf_get_int(c->conf, "launch");
+  o.local_dir = hato__conf_get_str(c->conf, "local-dir");
+  o.patience_ms = hato__conf_get_duration(c->conf, "patience") / 1000000;
+  o.idle_exit_ns = hato__conf_get_duration(c->conf, "idle");
+  o.nofile_soft = raise_limit();
+  o.log = &c->log;
+  int code = daemon_run(&o, &err);
+  return code ? cli_fail(c, code, "%s", err.text) : CLI_OK;
+}
+
+const cli_verb cli_daemon = {
+    .name = "daemon",
+    .summary = "execute tasks for a dispatcher (started by launchers)",
+    .operands = "",
+    .text = "A daemon dials the dispatcher, executes tasks in its slots and ends with its connection, and all its tasks "
+            "with it. SIGTERM makes it take no more tasks, end those that run, report them and go.\n\n"
+            "Exit status: 0 an orderly end, 1 it could not work on this machine, 3 it never connected, 4 it was refused, "
+            "5 the connection was lost.\n",
+    .examples = "hato daemon --url tcp://login1:5555 --credential-file ~/.local/state/hato/default/secret\t"
+                "join by hand a session that listens there\n",
+    .rows = rows,
+    .n_rows = sizeof rows / sizeof *rows,
+    .flags = CLI_NO_SESSION_ROWS,
+    .run = run};

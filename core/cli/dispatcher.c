@@ -1,0 +1,42 @@
+#include "dispatcher/dispatcher.h"
+#include "cli/serve.h"
+#include "cli/verbs.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+static const hato__conf_row rows[] = {
+    SERVE_ROWS,
+    {.name = "ready-fd", .type = HATO__CONF_INT, .def = "-1", .min = -1, .max = 1 << 20, .metavar = "FD",
+     .flags = HATO__CONF_HIDDEN, .help = "Descriptor that gets one line when it is ready or failed."},
+};
+
+static int run(cli *c) {
+  char binary[4096];
+  hato_error err = {0};
+  dispatcher_serve_options o = {.session = hato__conf_get_str(c->conf, "session"),
+                                .listen = hato__conf_get_list(c->conf, "listen", NULL),
+                                .force = hato__conf_get_bool(c->conf, "force"),
+                                .idle_ns = hato__conf_get_duration(c->conf, "idle"),
+                                .while_pid = (pid_t)hato__conf_get_int(c->conf, "while"),
+                                .spool_limit = hato__conf_get_size(c->conf, "spool-limit"),
+                                .keep_ns = hato__conf_get_duration(c->conf, "keep"),
+                                .hato_binary = cli_binary(binary, sizeof binary),
+                                .log_fd = STDERR_FILENO,
+                                .log_level = c->log.level,
+                                .ready_fd = (int)hato__conf_get_int(c->conf, "ready-fd")};
+  hato_status st = dispatcher_serve(&o, &err);
+  if (!st) return CLI_OK;
+  return o.ready_fd >= 0 ? CLI_FAILED : cli_fail(c, CLI_FAILED, "%s", err.text);
+}
+
+const cli_verb cli_dispatcher = {
+    .name = "dispatcher",
+    .summary = "serve a session in the foreground (`hato up` does so in the background)",
+    .operands = "",
+    .text = "Serves the session until SIGTERM, SIGINT, `hato down`, or what --idle and --while say. Messages go to standard "
+            "error.\n",
+    .examples = "hato dispatcher --listen tcp://0.0.0.0:5555\tunder a process supervisor\n",
+    .rows = rows,
+    .n_rows = sizeof rows / sizeof *rows,
+    .run = run};

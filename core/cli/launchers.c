@@ -1,0 +1,121 @@
+/* Which launchers there are, one in full, and the conformance suite. */
+#include "launchers/host.h"
+#include "cli/verbs.h"
+
+#include <string.h>
+
+static const hato__conf_row rows[] = {
+    {.name = "option", .short_name = 'o', .type = HATO__CONF_LIST, .metavar = "KEY=VALUE",
+     .help = "Of test: an option for its launches."},
+    {.name = "what", .type = HATO__CONF_OPERANDS, .metavar = "show NAME | test NAME-OR-PATH", .min = 0, .max = 2,
+     .help = "Show one launcher with its options, or run the conformance suite on one, a site's own too."},
+};
+
+static int print_json(json_t *o) {
+  if (!o) return CLI_FAILED;
+  json_dumpf(o, stdout, JSON_COMPACT);
+  putchar('\n');
+  json_decref(o);
+  return CLI_OK;
+}
+
+static int list(cli *c, launchers *h) {
+  hato_error err;
+  char **names = launchers_names(h);
+  int code = CLI_OK;
+  for (char **n = names; n && *n; n++) {
+    launchers_info *i = NULL;
+    if (launchers_describe(h, *n, &i, &err)) {
+      code = cli_fail(c, CLI_FAILED, "%s: %s", *n, err.text);
+    } else if (c->json) {
+      code = print_json(launchers_info_json(i));
+    } else {
+      printf("%-10s %s%s%s\n", i->name, i->trouble ? "cannot be used: " : i->description ? i->description : "",
+             i->trouble ? i->trouble : "", i->path ? "" : " (built in)");
+    }
+    launchers_info_free(i);
+  }
+  launchers_folders_free(names);
+  return code;
+}
+
+static int show(cli *c, launchers *h, const char *name) {
+  hato_error err;
+  launchers_info *i = NULL;
+  if (launchers_describe(h, name, &i, &err)) return cli_fail(c, CLI_USAGE, "%s", err.text);
+  int code = i->trouble ? CLI_FAILED : CLI_OK;
+  if (c->json) {
+    print_json(launchers_info_json(i));
+  } else {
+    hato__buf b = {0};
+    printf("%s %s: %s\n%s\n", i->name, i->version ? i->version : "", i->description ? i->description : "",
+           i->path ? i->path : "built in");
+    if (i->trouble) printf("cannot be used: %s\n", i->trouble);
+    if (i->conf) hato__conf_help_pairs(i->conf, &b);
+    if (b.len && !b.failed) printf("\nOptions, as -o key=value:\n%.*s", (int)b.len, (const char *)b.data);
+    hato__buf_free(&b);
+  }
+  launchers_info_free(i);
+  return code;
+}
+
+typedef struct tally {
+  cli *c;
+  unsigned passed, failed, left_out;
+} tally;
+
+static void report(void *arg, const char *check, launchers_verdict v, const char *words) {
+  tally *t = arg;
+  static const char *const names[] = {"passed", "FAILED", "left out"};
+  t->passed += v == LAUNCHERS_PASSED;
+  t->failed += v == LAUNCHERS_FAILED_CHECK;
+  t->left_out += v == LAUNCHERS_LEFT_OUT;
+  if (t->c->json) {
+    print_json(json_pack("{s:s,s:s,s:s}", "check", check, "verdict", names[v], "words", words ? words : ""));
+  } else {
+    printf("%-8s %s%s%s\n", names[v], check, words && *words ? ": " : "", words ? words : "");
+  }
+  fflush(stdout);
+}
+
+static int test(cli *c, launchers *h, const char *name) {
+  hato_error err;
+  tally t = {.c = c};
+  launchers_conformance q = {.options = hato__conf_get_list(c->conf, "option", NULL), .report = report, .arg = &t};
+  hato_status st = launchers_conform(h, name, &q, &err);
+  if (!c->json && (st == HATO_OK || st == HATO_ABORTED))
+    printf("%u passed, %u failed, %u left out\n", t.passed, t.failed, t.left_out);
+  if (st == HATO_ABORTED) return CLI_TASK_FAILED;
+  return st ? cli_fail(c, cli_code(st), "%s", err.text) : CLI_OK;
+}
+
+static int run(cli *c) {
+  char binary[4096];
+  hato_error err;
+  launchers *h = NULL;
+  launchers_options o = {.hato_binary = cli_binary(binary, sizeof binary), .log = c->log};
+  if (launchers_create(&o, &h, &err)) return cli_fail(c, CLI_FAILED, "%s", err.text);
+  int code;
+  if (c->n_words == 0) {
+    code = list(c, h);
+  } else if (c->n_words == 2 && strcmp(c->words[0], "show") == 0) {
+    code = show(c, h, c->words[1]);
+  } else if (c->n_words == 2 && strcmp(c->words[0], "test") == 0) {
+    code = test(c, h, c->words[1]);
+  } else {
+    code = cli_fail(c, CLI_USAGE, "'%s': nothing, show NAME or test NAME-OR-PATH was wanted", c->words[0]);
+  }
+  launchers_destroy(h, 5000);
+  return code;
+}
+
+const cli_verb cli_launchers = {.name = "launchers",
+                                .summary = "list what can start daemons; show one, or test one",
+                                .operands = "[show NAME | test NAME-OR-PATH]",
+                                .text = "Modules are looked for in HATO_LAUNCHERS_PATH and in lib/hato/launchers beside hato.\n",
+                                .examples = "hato launchers show local\tits options\n"
+                                            "hato launchers test ./mine.so\tdoes a site's own launcher keep the contract?\n",
+                                .rows = rows,
+                                .n_rows = 2,
+                                .flags = CLI_NO_SESSION_ROWS | CLI_REPORTS,
+                                .run = run};

@@ -1,0 +1,41 @@
+/* Options of `up` and `dispatcher` that make a session. */
+#ifndef HATO_CLI_SERVE_H
+#define HATO_CLI_SERVE_H
+
+#define SERVE_ROWS                                                                                                     \
+  {.name = "listen",                                                                                                   \
+   .type = HATO__CONF_LIST,                                                                                            \
+   .metavar = "URL",                                                                                                   \
+   .help = "Also listen there, for daemons and clients on other machines: tcp://host:port; port 0 takes a free one."}, \
+      {.name = "idle",                                                                                                 \
+       .type = HATO__CONF_DURATION,                                                                                    \
+       .def = "0",                                                                                                     \
+       .min = 0,                                                                                                       \
+       .max = INT64_MAX,                                                                                               \
+       .metavar = "T",                                                                                                 \
+       .help = "End after so long without client, task and uncollected result; 0: never."},                            \
+      {.name = "while",                                                                                                \
+       .type = HATO__CONF_INT,                                                                                         \
+       .def = "0",                                                                                                     \
+       .min = 0,                                                                                                       \
+       .max = INT32_MAX,                                                                                               \
+       .metavar = "PID",                                                                                               \
+       .help = "End when this process has ended; 0: with none."},                                                      \
+      {.name = "spool-limit",                                                                                          \
+       .type = HATO__CONF_SIZE,                                                                                        \
+       .def = "10G",                                                                                                   \
+       .min = 1 << 20,                                                                                                 \
+       .max = INT64_MAX,                                                                                               \
+       .help = "Disk space for kept results; when it is full, submit is refused."},                                    \
+      {.name = "keep",                                                                                                 \
+       .type = HATO__CONF_DURATION,                                                                                    \
+       .def = "7d",                                                                                                    \
+       .min = 1000000000,                                                                                              \
+       .max = INT64_MAX,                                                                                               \
+       .metavar = "T",                                                                                                 \
+       .help = "How long results of detached tasks are kept, unless forgotten before."},                               \
+  {                                                                                                                    \
+    .name = "force", .type = HATO__CONF_BOOL, .help = "Take the session over from another host that is known dead."    \
+  }
+
+#endif

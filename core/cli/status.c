@@ -1,0 +1,160 @@
+/* The session at a glance, and its tasks one by one. */
+#include "cli/verbs.h"
+
+#include <string.h>
+
+static json_int_t number(const json_t *o, const char *key) { return json_integer_value(json_object_get(o, key)); }
+static const char *text(const json_t *o, const char *key) {
+  const char *s = json_string_value(json_object_get(o, key));
+  return s ? s : "";
+}
+
+/* ---- status ---- */
+
+static void print_daemons(const json_t *o) {
+  size_t i;
+  json_t *d;
+  const json_t *list = json_object_get(o, "daemons");
+  if (json_array_size(list)) printf("\n%-7s %-20s %8s %6s %8s %10s  %s\n", "daemon", "host", "process", "slots", "running", "done", "state");
+  json_array_foreach(list, i, d)
+      printf("%-7lld %-20s %8lld %6lld %8lld %10lld  %s\n", (long long)number(d, "daemon"), text(d, "host"),
+             (long long)number(d, "pid"), (long long)number(d, "slots"), (long long)number(d, "running"),
+             (long long)number(d, "done"), text(d, "state"));
+}
+
+static void print_member(const json_t *m) {
+  const char *state = text(m, "state");
+  if (strcmp(state, "connected") == 0) return;
+  printf("  member %lld %s", (long long)number(m, "member"), state);
+  if (*text(m, "job")) printf(", %s", text(m, "job"));
+  if (*text(m, "host")) printf(" on %s", text(m, "host"));
+  if (json_object_get(m, "signal")) printf(", signal %lld", (long long)number(m, "signal"));
+  if (json_object_get(m, "exit")) printf(", exit status %lld", (long long)number(m, "exit"));
+  if (*text(m, "reason")) printf(": %s", text(m, "reason"));
+  printf("\n");
+  if (*text(m, "log")) printf("    %s\n", text(m, "log"));
+}
+
+static void print_launches(const json_t *o) {
+  size_t i, k;
+  json_t *l, *m;
+  json_array_foreach(json_object_get(o, "launches"), i, l) {
+    printf("\nlaunch %lld by %s: %lld of %lld connected, %lld ended%s%s\n", (long long)number(l, "launch"), text(l, "launcher"),
+           (long long)number(l, "connected"), (long long)number(l, "count"), (long long)number(l, "ended"),
+           *text(l, "error") ? ": " : "", text(l, "error"));
+    json_array_foreach(json_object_get(l, "members"), k, m) print_member(m);
+  }
+}
+
+static int print_status(cli *c, json_t *o, void *arg) {
+  char up[32];
+  size_t i;
+  json_t *u;
+  (void)arg;
+  if (c->json) {
+    json_dumpf(o, stdout, JSON_COMPACT);
+    putchar('\n');
+    return CLI_OK;
+  }
+  const json_t *t = json_object_get(o, "tasks"), *spool = json_object_get(o, "spool");
+  printf("session %s on %s, process %lld, up for %s\n", text(o, "session"), text(o, "host"), (long long)number(o, "pid"),
+         cli_seconds(json_number_value(json_object_get(o, "uptime")), up, sizeof up));
+  json_array_foreach(json_object_get(o, "urls"), i, u) printf("listens at %s\n", json_string_value(u));
+  printf("tasks: %lld queued, %lld sent, %lld running, %lld done, %lld failed\n", (long long)number(t, "queued"),
+         (long long)number(t, "sent"), (long long)number(t, "running"), (long long)number(t, "done"),
+         (long long)number(t, "failed"));
+  printf("slots: %lld of %lld busy; clients: %zu\n", (long long)number(o, "busy"), (long long)number(o, "slots"),
+         json_array_size(json_object_get(o, "clients")));
+  if (json_is_true(json_object_get(spool, "full")))
+    printf("the spool in %s is nearly full: detached tasks wait; `hato forget` gives space back\n", text(spool, "folder"));
+  print_daemons(o);
+  print_launches(o);
+  return CLI_OK;
+}
+
+static int run_status(cli *c) {
+  hato_pool *pool;
+  int code = cli_connect(c, &pool);
+  if (code) return code;
+  code = cli_request(c, pool, json_pack("{s:s}", "op", "status"), print_status, NULL);
+  hato_pool_close(pool);
+  return code;
+}
+
+const cli_verb cli_status = {.name = "status",
+                             .summary = "show the session: its tasks, daemons and launches",
+                             .operands = "",
+                             .text = "",
+                             .examples = "hato status\tfor people\nhato status --json\tone object\n",
+                             .flags = CLI_REPORTS,
+                             .run = run_status};
+
+/* ---- tasks ---- */
+
+static const hato__conf_row task_rows[] = {
+    {.name = "state", .type = HATO__CONF_ENUM, .names = (const char *const[]){"queued", "sent", "running", "done", "failed", NULL},
+     .metavar = "STATE", .help = "Only tasks in this state: queued, sent, running, done or failed."},
+    {.name = "tasks", .type = HATO__CONF_OPERANDS, .metavar = "IDS", .min = 0, .max = -1,
+     .help = "Task numbers, ranges and lists of them; without, all that are known."},
+};
+
+static void how_it_went(const json_t *o, char *out, size_t n) {
+  char s[32];
+  const char *state = text(o, "state");
+  if (json_object_get(o, "error")) {
+    snprintf(out, n, "%s: %s", state, text(o, "words"));
+  } else if (json_object_get(o, "signal")) {
+    snprintf(out, n, "%s: signal %lld", state, (long long)number(o, "signal"));
+  } else if (number(o, "exit")) {
+    snprintf(out, n, "%s: exit %lld", state, (long long)number(o, "exit"));
+  } else if (strcmp(state, "running") == 0) {
+    snprintf(out, n, "running %s", cli_seconds(json_number_value(json_object_get(o, "running_for")), s, sizeof s));
+  } else {
+    snprintf(out, n, "%s", state);
+  }
+}
+
+static int print_task(cli *c, json_t *o, void *arg) {
+  char how[128], index[32] = "";
+  bool *head = arg;
+  (void)c;
+  if (!*head) printf("%-10s %-24s %-8s %s\n", "task", "state", "index", "command");
+  *head = true;
+  how_it_went(o, how, sizeof how);
+  if (json_object_get(o, "index")) snprintf(index, sizeof index, "%lld", (long long)number(o, "index"));
+  return printf("%-10lld %-24s %-8s %s\n", (long long)number(o, "task"), how, index, text(o, "command")) < 0 ? CLI_FAILED : CLI_OK;
+}
+
+static int run_tasks(cli *c) {
+  hato_pool *pool;
+  bool head = false;
+  json_t *q = json_pack("{s:s}", "op", "tasks");
+  if (hato__conf_is_set(c->conf, "state"))
+    json_object_set_new(q, "state", json_string(hato__conf_get_text(c->conf, "state")));
+  if (c->n_words) {
+    hato__buf b = {0};
+    for (size_t i = 0; i < c->n_words; i++) hato__buf_printf(&b, "%s%s", i ? "," : "", c->words[i]);
+    if (hato__buf_text(&b)) json_object_set_new(q, "tasks", json_string(hato__buf_text(&b)));
+    hato__buf_free(&b);
+  }
+  int code = cli_connect(c, &pool);
+  if (code) {
+    json_decref(q);
+    return code;
+  }
+  code = cli_request(c, pool, q, c->json ? NULL : print_task, &head);
+  hato_pool_close(pool);
+  return code;
+}
+
+const cli_verb cli_tasks = {.name = "tasks",
+                            .summary = "list tasks",
+                            .operands = "[IDS...]",
+                            .text = "Detached tasks are listed until they are forgotten, attached ones until they are resolved. "
+                                    "The list is streamed, however long it is.\n",
+                            .examples = "hato tasks --state failed\twhich went wrong\n"
+                                        "hato tasks --json 1-1000\tan object a line\n",
+                            .rows = task_rows,
+                            .n_rows = 2,
+                            .flags = CLI_REPORTS,
+                            .run = run_tasks};
