@@ -143,15 +143,20 @@ static bool continues(const s_seg *a, const s_seg *b) {
          a->first + a->count == b->first;
 }
 
-/* Their place is behind the requeued ones with smaller numbers, as far as a short look
- * goes: what one daemon gave back comes in ascending pieces. The cell of a flight that
+/* Was it submitted before? */
+static bool older(const s_seg *a, const s_seg *b) {
+  return a->range != b->range ? a->range->serial < b->range->serial : a->first < b->first;
+}
+
+/* Their place is behind the requeued ones that are older, as far as a short look goes:
+ * what one daemon gives back comes in ascending pieces. The cell of a flight that
  * was just freed is in the pool, so this cannot fail. */
 void sched__requeue(sched *s, s_range *r, uint64_t first, uint32_t count, uint32_t attempt) {
   s_owner *o = r->owner;
   s_seg new = {.range = r, .first = first, .count = count, .attempt = attempt, .requeued = true};
   hato__link *at = o->queue.next;
   for (int i = 0; i < 8 && at != &o->queue; i++, at = at->next)
-    if (!sched__seg(at)->requeued || sched__seg(at)->first > first) break;
+    if (!sched__seg(at)->requeued || !older(sched__seg(at), &new)) break;
   s_seg *after = at != &o->queue ? sched__seg(at) : NULL;
   s_seg *before = at->prev != &o->queue ? sched__seg(at->prev) : NULL;
   if (before && continues(before, &new)) {

@@ -81,17 +81,16 @@ static bool release_step(sched *s, s_out *e) {
   return false;
 }
 
-/* Nothing is assigned while a cancel is under way: it might be of what it concerns. */
+/* A step that stops with more to do leaves no room. So nothing is assigned while a
+ * cancel is under way, which might concern it. */
 static bool steps(sched *s, s_out *e) {
   bool again = sched__expire_step(s, e);
   again |= sched__interrupting_step(s, e);
   again |= sched__cancel_step(s, e);
   again |= sched__losing_step(s, e);
   again |= sched__owners_step(s, e, (e->max - e->n + 1) / 2); /* others go on meanwhile */
-  if (hato__list_empty(&s->cancels)) {
-    again |= sched__assign(s, e);
-    again |= sched__rebalance(s, e);
-  }
+  again |= sched__assign(s, e);
+  again |= sched__rebalance(s, e);
   again |= release_step(s, e);
   again |= sched__owners_step(s, e, SIZE_MAX);
   return again;

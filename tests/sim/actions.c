@@ -79,6 +79,7 @@ static void on_send(sim *w, const sched_action *a) {
   w->ready -= a->count;
   check_turns(w, r->owner, a->count);
   d->sent += a->count;
+  d->moved = w->now;
   sim_place(w, d);
   w->sends++;
   w->sent_tasks += a->count;

@@ -71,7 +71,7 @@ static void mark(sim *w, sim_task *k, unsigned why) {
 }
 
 static void cancel(sim *w) {
-  uint64_t first = 1 + sim_below(w, w->numbers), width = sim_chance(w, 80) ? 50 : 1 + w->opt.array_max;
+  uint64_t first = 1 + sim_below(w, w->numbers), width = sim_chance(w, 80) ? 50 : 1 + w->opt.array_max % 2000;
   uint64_t last = first + sim_below(w, width);
   unsigned owner = sim_chance(w, 50) ? random_owner(w) : OWNERS;
   for (uint64_t t = first; t <= last && t < w->numbers; t++)
@@ -105,7 +105,7 @@ static void owner_event(sim *w) {
   sim_owner *o = &w->owner[i];
   if (!o->handle) {
     open_owner(w, i);
-  } else if (i > 0 && !o->lost && sim_chance(w, 10)) {
+  } else if (i > 0 && !o->lost && sim_chance(w, w->opt.daemons > 100 ? 1 : 10)) {
     lose_owner(w, i);
   } else if (!o->lost) {
     if (o->paused)
@@ -152,6 +152,7 @@ void sim_reconnect(sim *w, sim_daemon *d) {
     return;
   }
   d->connected = true;
+  d->moved = w->now;
   for (sim_event *e = d->kept, *next; e; e = next) {
     next = e->next;
     e->next = NULL;

@@ -1,6 +1,8 @@
 /* What must hold after every event. */
 #include "sim.h"
 
+enum { STUCK_NS = 50000000 };
+
 static const sched_state state_of[] = {SCHED_UNKNOWN, SCHED_QUEUED, SCHED_SENT, SCHED_RUNNING, SCHED_RESOLVED};
 
 static void check_find(sim *w, uint64_t t) {
@@ -56,6 +58,9 @@ static void check_whole(sim *w) {
   if (w->opt.daemons > 100) return;
   for (uint32_t i = 0; i < w->daemons; i++) {
     const sim_daemon *d = &w->daemon[i];
+    uint64_t held = (uint64_t)d->sent + d->running + d->zombies;
+    if (d->connected && d->sent && held > d->slots && !d->taking && w->free_slots && d->moved + STUCK_NS < w->now)
+      sim_fail(w, "tasks stand behind others at daemon %u while slots are free", d->handle);
     for (uint64_t t = d->known ? d->held : 0; t; t = w->task[t].next) {
       const sim_task *k = &w->task[t];
       uint64_t limit = w->range[k->range].limit;

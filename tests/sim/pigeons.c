@@ -112,7 +112,7 @@ static void give_back(sim *w, sim_daemon *d, uint32_t n) {
 }
 
 static void on_take(sim *w, sim_daemon *d, uint32_t n) {
-  if (w->opt.faults && !w->ending && sim_chance(w, 20)) n = (uint32_t)sim_below(w, n + 1);
+  if (w->opt.faults && !w->ending && sim_chance(w, 20)) n = 1 + (uint32_t)sim_below(w, n);
   give_back(w, d, n);
   sim_event_push(w, message(w, d, EV_TAKEN));
 }

@@ -87,6 +87,7 @@ static void returned(sim *w, sim_daemon *d, uint64_t first, uint32_t count, uint
 
 void sim_report(sim *w, sim_event *e) {
   sim_daemon *d = &w->daemon[e->daemon];
+  d->moved = w->now;
   switch (e->type) {
   case EV_REPORT:
     if (e->count) sim_finished(w, d, e->first, e->attempt, e->duration);

@@ -67,6 +67,7 @@ typedef struct sim_daemon {
   uint32_t sent, running, zombies; /* as reported: what holds its slots */
   uint32_t held;                   /* the first of the tasks that it was sent and has not answered for */
   uint64_t lost_at;                /* while disconnected */
+  uint64_t moved;                  /* when it was last sent or said something */
   double slow;
   uint64_t latency;
   sim_job *job;                  /* slots */

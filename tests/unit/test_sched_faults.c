@@ -139,6 +139,21 @@ UNIT_TEST(a_lost_daemons_tasks) {
   drive_close(&d);
 }
 
+UNIT_TEST(a_lost_daemons_tasks_keep_their_order) {
+  struct drive d;
+  drive_open(&d, NULL);
+  sched_daemon h = join(&d, 40);
+  for (uint64_t t = 1; t <= 50; t++) submit(&d, SCHED_SHARED_OWNER, 100 - t, 1, 1);
+  next(&d);
+  sched_daemon_disconnected(d.s, d.now, h);
+  next(&d);
+  join(&d, 50);
+  next(&d);
+  ck_assert_uint_eq(d.n, 50);
+  for (uint64_t t = 1; t <= 50; t++) ck_assert_uint_eq(d.a[t - 1].first, 100 - t);
+  drive_close(&d);
+}
+
 UNIT_TEST(a_daemon_that_is_back_within_its_grace) {
   struct drive d;
   sched_config cfg = {.daemon_grace_ns = 10 * MS};
