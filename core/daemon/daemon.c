@@ -22,7 +22,7 @@
 #define DIAL_MS 10000u      /* one attempt, admission included */
 #define PATIENCE_MS 60000u  /* the default for all attempts */
 #define RETRY_MS 200        /* between two looks for a credential or for anybody there */
-#define END_NS (1 * HATO__SEC) /* for executors to end by themselves */
+#define END_NS (3 * HATO__SEC) /* for executors to end by themselves: what functions keep has two to be destroyed */
 
 void daemon_end(daemon_state *d, int code, hato_status status, const char *fmt, ...) {
   if (d->ended) return;
