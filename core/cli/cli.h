@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/io.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "conf/conf.h"
 #include "hato/hato.h"
