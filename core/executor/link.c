@@ -33,7 +33,10 @@ hato__buf *executor_link_begin(executor_link *l) {
   return &l->out;
 }
 
-void executor_link_end(executor_link *l) { (void)pthread_mutex_unlock(&l->lock); }
+void executor_link_end(executor_link *l) {
+  if (l->out.failed) l->failed = true;
+  (void)pthread_mutex_unlock(&l->lock);
+}
 
 size_t executor_link_result(executor_link *l, const proto_result *r, uint64_t now, bool more) {
   (void)pthread_mutex_lock(&l->lock);
@@ -43,6 +46,7 @@ size_t executor_link_result(executor_link *l, const proto_result *r, uint64_t no
     l->open = true;
   }
   proto_results_add(&l->results, r);
+  if (l->out.failed) l->failed = true;
   if (l->oldest == 0) l->oldest = now;
   bool arm = more && !l->armed && l->wake >= 0;
   if (arm) l->armed = true;
@@ -73,7 +77,7 @@ size_t executor_link_send_locked(executor_link *l) {
     if (l->out.cap > OUT_KEEP)
       hato__buf_free(&l->out);
     else
-      l->out.len = 0; /* not clear: a failed append must stay known */
+      l->out.len = 0;
   } else if (l->sent > left) {
     hato__buf_consume(&l->out, l->sent);
     l->sent = 0;
@@ -92,6 +96,13 @@ void executor_link_raw(executor_link *l, bool raw) {
   (void)pthread_mutex_lock(&l->lock);
   l->raw = raw;
   (void)pthread_mutex_unlock(&l->lock);
+}
+
+size_t executor_link_unsent(executor_link *l) {
+  (void)pthread_mutex_lock(&l->lock);
+  size_t unsent = l->out.len - l->sent;
+  (void)pthread_mutex_unlock(&l->lock);
+  return unsent;
 }
 
 uint64_t executor_link_waiting(executor_link *l, size_t *unsent) {

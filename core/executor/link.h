@@ -30,6 +30,7 @@ typedef struct executor_link {
 
   int wake;            /* eventfd that arms the flusher; -1: there is no flusher */
   atomic_bool in_call; /* the main thread is inside a function */
+  bool failed;         /* a frame was lost for want of memory; the main thread's */
 } executor_link;
 
 bool executor_link_open(executor_link *l, int fd);
@@ -43,6 +44,7 @@ void executor_link_end(executor_link *l);
 size_t executor_link_result(executor_link *l, const proto_result *r, uint64_t now, bool more);
 /* Sends what the socket takes without blocking; the bytes that are left. */
 size_t executor_link_send(executor_link *l);
+size_t executor_link_unsent(executor_link *l);
 /* When the first frame came that no send was tried for (0: none), and the unsent bytes. */
 uint64_t executor_link_waiting(executor_link *l, size_t *unsent);
 /* The same with `lock` held. */

@@ -93,7 +93,7 @@ static void run(executor *x) {
   } else {
     executor_command_run(x);
   }
-  if (x->link.out.failed) executor_stop(x, EXECUTOR_EXIT_FAILED, "out of memory for results");
+  if (x->link.failed) executor_stop(x, EXECUTOR_EXIT_FAILED, "out of memory for results");
 }
 
 int executor_main(int fd, const executor_options *opts) {

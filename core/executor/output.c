@@ -53,10 +53,10 @@ bool executor_output_open(executor *x, executor_plan *plan) {
   return true;
 }
 
-bool executor_output_wants(const executor *x, const executor_stream *s) {
+bool executor_output_wants(executor *x, const executor_stream *s) {
   if (s->fd < 0) return false;
   if (s->total >= limit_of(x) || head_room(x, s) > 0) return true;
-  return x->credit[s->channel == PROTO_CH_ERR] > 0 && x->link.out.len - x->link.sent < EXECUTOR_OUT_HIGH;
+  return x->credit[s->channel == PROTO_CH_ERR] > 0 && executor_link_unsent(&x->link) < EXECUTOR_OUT_HIGH;
 }
 
 /* Past the limit: the task is ended. What still comes is dropped, so that it can say goodbye. */

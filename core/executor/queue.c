@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void batch_destroy(executor_batch *b) {
-  executor_spec_unref(b->spec);
+static void batch_destroy(executor *x, executor_batch *b) {
+  executor_spec_unref(x, b->spec);
   if (--b->message->refs == 0) free(b->message);
   free(b);
 }
@@ -62,7 +62,7 @@ bool executor_queue_empty(executor *x) { return hato__list_empty(&x->queue); }
 bool executor_queue_next(executor *x) {
   executor_batch *b = x->begun;
   if (b == NULL || b->at == b->end) {
-    if (b != NULL) batch_destroy(b);
+    if (b != NULL) batch_destroy(x, b);
     x->begun = b = NULL;
     hato__link *first = hato__list_pop(&x->queue);
     if (first == NULL) return false;
@@ -150,7 +150,7 @@ void executor_queue_interrupt(executor *x, const proto_run *run) {
     executor_batch *b = HATO__ENTRY(l, executor_batch, link);
     if (b->at < b->end) continue;
     hato__list_remove(l);
-    batch_destroy(b);
+    batch_destroy(x, b);
   }
 }
 
@@ -164,8 +164,8 @@ executor_batch *executor_queue_find_large(executor *x, uint64_t task, uint32_t a
 }
 
 void executor_queue_free(executor *x) {
-  if (x->begun != NULL) batch_destroy(x->begun);
+  if (x->begun != NULL) batch_destroy(x, x->begun);
   x->begun = NULL;
   for (hato__link *l = hato__list_pop(&x->queue); l != NULL; l = hato__list_pop(&x->queue))
-    batch_destroy(HATO__ENTRY(l, executor_batch, link));
+    batch_destroy(x, HATO__ENTRY(l, executor_batch, link));
 }

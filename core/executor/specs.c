@@ -15,8 +15,10 @@ static void spec_destroy(executor_spec *s) {
   free(s);
 }
 
-void executor_spec_unref(executor_spec *s) {
-  if (s != NULL && --s->refs == 0) spec_destroy(s);
+void executor_spec_unref(executor *x, executor_spec *s) {
+  if (s == NULL || --s->refs > 0) return;
+  if (x->caller.spec == s) x->caller.spec = NULL; /* another may come to lie at its address */
+  spec_destroy(s);
 }
 
 static executor_spec *find(executor *x, uint32_t number) {
@@ -64,13 +66,13 @@ void executor_spec_drop(executor *x, uint32_t number) {
   executor_spec *s = find(x, number);
   if (s == NULL) return;
   HASH_DEL(x->specs, s);
-  executor_spec_unref(s);
+  executor_spec_unref(x, s);
 }
 
 void executor_specs_free(executor *x) {
   executor_spec *s, *next;
   HASH_ITER(hh, x->specs, s, next) {
     HASH_DEL(x->specs, s);
-    executor_spec_unref(s);
+    executor_spec_unref(x, s);
   }
 }

@@ -64,7 +64,7 @@ typedef struct executor_task {
 
 void executor_spec_part(struct executor *x, const proto_part *part);
 void executor_spec_drop(struct executor *x, uint32_t number);
-void executor_spec_unref(executor_spec *s);
+void executor_spec_unref(struct executor *x, executor_spec *s);
 void executor_specs_free(struct executor *x);
 
 /* Queues the tasks of an ASSIGN body. False: an unknown specification, no memory (err). */

@@ -69,6 +69,22 @@ UNIT_TEST(state_persists_and_is_destroyed) {
   rig_folder_remove(folder);
 }
 
+/* A specification that comes to lie where another one was. */
+UNIT_TEST(specifications_come_and_go) {
+  rig *g = rig_start(NULL);
+  for (uint64_t task = 1; task <= 60; task++) {
+    uint32_t spec = spec_of(g, task % 2 ? "echo" : "describe");
+    rig_assign_arg(g, spec, task, "x", 1);
+    proto_spec_drop_encode(&g->out, spec);
+    rig_send(g);
+    rig_task *t = rig_wait(g, task);
+    ck_assert_int_eq(t->r.error, 0);
+    if (task % 2) ck_assert_str_eq(text(&t->out), "x");
+    else ck_assert_uint_gt(t->out.len, 10);
+  }
+  rig_stop(g);
+}
+
 UNIT_TEST(failures_have_status_words_and_bytes) {
   rig *g = rig_start(NULL);
   rig_task *t = call_with(g, "fail", 1, "7");
