@@ -1,12 +1,11 @@
 # libhato: the client, the embedded dispatcher and what they know.
 if(TARGET hato_client)
-  add_library(hato SHARED $<TARGET_OBJECTS:hato_client>)
+  # hato_strerror is public and lives in base: nothing of base may be left out.
+  add_library(hato SHARED $<TARGET_OBJECTS:hato_client> $<TARGET_OBJECTS:hato_base>)
   set_target_properties(hato PROPERTIES
     VERSION ${PROJECT_VERSION} SOVERSION 0 LINKER_LANGUAGE C
     LINK_DEPENDS ${PROJECT_SOURCE_DIR}/script/cmake/libhato.map)
-  # hato_strerror is public and lives in base: nothing of base may be left out.
-  target_link_libraries(hato PRIVATE
-    hato_flags "$<LINK_LIBRARY:WHOLE_ARCHIVE,hato_base_a>" hato_client_a hato_deps_shared)
+  target_link_libraries(hato PRIVATE hato_flags hato_client_a hato_deps_shared)
   target_link_options(hato PRIVATE
     -Wl,--version-script=${PROJECT_SOURCE_DIR}/script/cmake/libhato.map
     $<$<NOT:$<BOOL:${HATO_SANITIZE}>>:-Wl,--no-undefined>)
