@@ -9,8 +9,12 @@ void sched_cancel(sched *s, uint64_t now, uint64_t first, uint64_t last, sched_o
     if (c) sched__pool_put(&s->cell_pool, c);
     return;
   }
-  c->cancel = (s_cancel){
-      .cursor = first, .last = last, .serial = s->serial, .owner = owner, .value = value, .spare = &spare->seg};
+  c->cancel = (s_cancel){.cursor = first,
+                         .last = last,
+                         .serial = s->serial,
+                         .owner = owner,
+                         .value = value,
+                         .spare = &spare->seg};
   hato__list_push(&s->cancels, &c->cancel.link);
 }
 
@@ -49,7 +53,8 @@ static uint64_t cancel_flights(sched *s, s_out *e, s_flight *f, uint64_t to, int
 
 /* Resolves the first unresolved run of r within [from, to]; returns where to go on,
  * to + 1 when there is none. */
-uint64_t sched__cancel_at(sched *s, s_out *e, s_range *r, uint64_t from, uint64_t to, int value, s_seg **spare) {
+uint64_t sched__cancel_at(sched *s, s_out *e, s_range *r, uint64_t from, uint64_t to, int value,
+                          s_seg **spare) {
   s_seg *g = sched__seg_next(s, r, from);
   s_flight *f = sched__map_next(&s->flights, from);
   if (g && g->first > to) g = NULL;

@@ -1,14 +1,15 @@
 /* The invariants, for tests: slow, complete, and telling what broke. */
 #include "sched/internal.h"
 
-#define MUST(condition, words) \
-  do {                         \
+#define MUST(condition, words)      \
+  do {                              \
     if (!(condition)) return words; \
   } while (0)
 
 /* ---- one flight, one daemon ---- */
 
-static const char *check_flight(const sched *s, const s_flight *f, const s_daemon *d, bool running, bool zombie) {
+static const char *check_flight(const sched *s, const s_flight *f, const s_daemon *d, bool running,
+                                bool zombie) {
   MUST(f->daemon == d, "a flight in the list of a daemon that is not its own");
   MUST(sched__map_get(&s->flights, f->task) == f, "a flight that its number does not lead to");
   s_flight_state want = running ? FLIGHT_RUNNING : FLIGHT_SENT;
@@ -17,11 +18,13 @@ static const char *check_flight(const sched *s, const s_flight *f, const s_daemo
     MUST(f->range && f->task >= f->range->first && f->task <= sched__range_last(f->range),
          "a flight outside its range");
   } else {
-    MUST(f->state == FLIGHT_ZOMBIE_SENT || f->state == FLIGHT_ZOMBIE_RUNNING, "a living task among the zombies");
+    MUST(f->state == FLIGHT_ZOMBIE_SENT || f->state == FLIGHT_ZOMBIE_RUNNING,
+         "a living task among the zombies");
     MUST(!f->range && !f->heap && !f->limited, "a zombie that still has a range or a deadline");
   }
   MUST(f->attempt >= 1, "a flight that is no attempt");
-  MUST(!f->heap || (f->heap <= s->heap_n && s->heap[f->heap - 1].who == f), "a flight's deadline is not its own");
+  MUST(!f->heap || (f->heap <= s->heap_n && s->heap[f->heap - 1].who == f),
+       "a flight's deadline is not its own");
   MUST(f->state != FLIGHT_RUNNING || !f->limited || f->heap, "a running task without its time limit");
   return NULL;
 }
@@ -30,8 +33,8 @@ typedef struct tally {
   uint64_t n, backlog, zombie_sent, zombie_running;
 } tally;
 
-static const char *check_list(const sched *s, const s_daemon *d, const hato__link *list, bool running, bool zombie,
-                              tally *t) {
+static const char *check_list(const sched *s, const s_daemon *d, const hato__link *list, bool running,
+                              bool zombie, tally *t) {
   for (const hato__link *l = list->next; l != list; l = l->next) {
     const s_flight *f = sched__flight(l);
     MUST(l->next->prev == l && l->prev->next == l, "a broken list of flights");
@@ -66,7 +69,8 @@ static const char *check_places(const sched *s, const s_daemon *d) {
   MUST(d->free == (level ? d->slots - sched__in_slots(d) : 0), "a daemon's free slots");
   MUST(hato__linked(&d->free_link) == (level != 0), "a daemon with free slots in no list, or without in one");
   MUST(d->backlog_level == backlog, "a daemon in the wrong list of backlogs");
-  MUST(hato__linked(&d->backlog_link) == (backlog != 0), "a daemon with a backlog in no list, or without in one");
+  MUST(hato__linked(&d->backlog_link) == (backlog != 0),
+       "a daemon with a backlog in no list, or without in one");
   MUST(hato__linked(&d->stall_link) == (backlog != 0), "a daemon with a backlog that nobody watches");
   MUST(!hato__linked(&d->hungry_link) || sched__usable(d), "an unusable daemon is hungry");
   MUST(!d->taking || (!d->disconnected && !d->lost), "a TAKE from a daemon that is not there");
@@ -79,7 +83,8 @@ static const char *check_places(const sched *s, const s_daemon *d) {
 }
 
 static const char *check_daemon(const sched *s, const s_daemon *d) {
-  MUST((uint64_t)sched__in_slots(d) - d->zombie_running_n <= (uint64_t)d->slots * (1 + (uint64_t)s->cfg.ahead_max),
+  MUST((uint64_t)sched__in_slots(d) - d->zombie_running_n <=
+           (uint64_t)d->slots * (1 + (uint64_t)s->cfg.ahead_max),
        "more sent than slots and what may go ahead");
   const char *bad = check_places(s, d);
   return bad ? bad : check_flights_of(s, d);
@@ -121,7 +126,8 @@ static const char *check_tree(const s_seg *g, uint64_t *last, uint64_t *n) {
   const char *bad = check_tree(g->left, last, n);
   if (bad) return bad;
   MUST(g->first > *last, "segs that overlap, or are out of order");
-  MUST((!g->left || g->left->rank <= g->rank) && (!g->right || g->right->rank <= g->rank), "segs out of rank");
+  MUST((!g->left || g->left->rank <= g->rank) && (!g->right || g->right->rank <= g->rank),
+       "segs out of rank");
   MUST(g != &g->range->own, "a range's own seg in the tree");
   *last = sched__seg_last(g);
   ++*n;
@@ -131,9 +137,11 @@ static const char *check_tree(const s_seg *g, uint64_t *last, uint64_t *n) {
 static const char *check_seg(const sched *s, const s_owner *o, const s_seg *g) {
   const s_range *r = g->range;
   MUST(r->owner == o, "a seg in another owner's queue");
-  MUST(g->count > 0 && g->first >= r->first && sched__seg_last(g) <= sched__range_last(r), "a seg outside its range");
+  MUST(g->count > 0 && g->first >= r->first && sched__seg_last(g) <= sched__range_last(r),
+       "a seg outside its range");
   MUST(g->attempt >= 1 && (g->attempt == 1) == !g->requeued, "a seg's attempt");
-  MUST(r->own.count == 0 || g == &r->own || sched__seg_last(g) < r->own.first || g->first > sched__seg_last(&r->own),
+  MUST(r->own.count == 0 || g == &r->own || sched__seg_last(g) < r->own.first ||
+           g->first > sched__seg_last(&r->own),
        "a task queued twice");
   MUST(sched__seg_next(s, r, g->first) == g, "a seg that its number does not lead to");
   const s_flight *f = sched__map_next(&s->flights, g->first); /* a zombie would not do either */
@@ -187,8 +195,8 @@ static const char *check_owners(const sched *s) {
 }
 
 typedef struct sums {
-  uint64_t sent, running, zombies, zombies_running, free, free_n, takes, limited, daemons, slots, usable, usable_slots,
-      draining;
+  uint64_t sent, running, zombies, zombies_running, free, free_n, takes, limited, daemons, slots, usable,
+      usable_slots, draining;
 } sums;
 
 static void add_daemon(sums *t, const s_daemon *d) {
@@ -232,7 +240,8 @@ static const char *check_daemons(const sched *s) {
   MUST(t.free == s->free_slots && t.free_n == s->free_daemons, "the count of free slots");
   MUST(t.takes == s->takes, "the count of TAKEs");
   MUST(t.limited == s->limited, "the count of tasks with a time limit");
-  MUST(t.daemons == s->daemons_n && t.slots == s->daemon_slots && t.draining == s->draining_n, "the count of daemons");
+  MUST(t.daemons == s->daemons_n && t.slots == s->daemon_slots && t.draining == s->draining_n,
+       "the count of daemons");
   MUST(t.usable == s->usable_daemons && t.usable_slots == s->usable_slots, "the count of usable daemons");
   return NULL;
 }

@@ -52,7 +52,12 @@ typedef struct s_range {
   s_seg own; /* the first seg: as submitted */
 } s_range;
 
-typedef enum s_flight_state { FLIGHT_SENT, FLIGHT_RUNNING, FLIGHT_ZOMBIE_SENT, FLIGHT_ZOMBIE_RUNNING } s_flight_state;
+typedef enum s_flight_state {
+  FLIGHT_SENT,
+  FLIGHT_RUNNING,
+  FLIGHT_ZOMBIE_SENT,
+  FLIGHT_ZOMBIE_RUNNING
+} s_flight_state;
 
 typedef struct s_flight {
   hato__link link; /* of its daemon: sent, running, zombies or due */
@@ -74,20 +79,20 @@ typedef struct s_daemon {
   sched_daemon handle;
   uint32_t slots;
   bool draining, disconnected, lost;
-  bool taking;     /* a TAKE is unanswered */
-  bool take_vain;  /* the last gave nothing: none until something starts or ends */
+  bool taking;    /* a TAKE is unanswered */
+  bool take_vain; /* the last gave nothing: none until something starts or ends */
   uint32_t take_got;
   uint32_t sent_n, running_n, zombie_sent_n, zombie_running_n;
-  uint64_t backlog_ns; /* expected work of what is sent */
-  uint32_t free;       /* slots counted in free_slots */
-  uint32_t low;        /* held tasks at which it is hungry */
-  uint32_t grant;      /* what is left of the batch it is being sent */
-  uint32_t heap;       /* end of its grace among the deadlines */
+  uint64_t backlog_ns;               /* expected work of what is sent */
+  uint32_t free;                     /* slots counted in free_slots */
+  uint32_t low;                      /* held tasks at which it is hungry */
+  uint32_t grant;                    /* what is left of the batch it is being sent */
+  uint32_t heap;                     /* end of its grace among the deadlines */
   uint8_t free_level, backlog_level; /* 0: in none */
-  uint64_t progress_ns; /* when a task last started or ended there */
-  uint64_t since_ns;    /* the same, or when it got its place in `stalling` */
+  uint64_t progress_ns;              /* when a task last started or ended there */
+  uint64_t since_ns;                 /* the same, or when it got its place in `stalling` */
   hato__link free_link, hungry_link, backlog_link, stall_link;
-  hato__link work_link; /* interrupting or losing */
+  hato__link work_link;     /* interrupting or losing */
   hato__link sent, running; /* in the order sent, started */
   hato__link zombies;       /* INTERRUPT was handed out */
   hato__link due;           /* not yet: the daemon was away */
@@ -99,11 +104,11 @@ typedef struct s_owner {
   sched_owner handle;
   bool paused, lost;
   int lost_value;
-  uint32_t turn;       /* tasks left of its turn; 0: not begun */
-  uint64_t cursor;     /* of a lost one: all before it in its first range is resolved */
+  uint32_t turn;                     /* tasks left of its turn; 0: not begun */
+  uint64_t cursor;                   /* of a lost one: all before it in its first range is resolved */
   uint64_t queued, unresolved, kept; /* tasks, tasks, ranges */
-  hato__link queue;  /* segs */
-  hato__link ranges; /* with unresolved tasks */
+  hato__link queue;                  /* segs */
+  hato__link ranges;                 /* with unresolved tasks */
 } s_owner;
 
 typedef struct s_cancel {
@@ -180,12 +185,14 @@ typedef struct s_out {
 /* A step adds two actions at most; where only one is wanted, the other is held. */
 static inline bool sched__full(const s_out *o) { return o->n + (o->max > 1) >= o->max || o->work == 0; }
 static inline void sched__spend(s_out *o, uint64_t n) { o->work -= n < o->work ? n : o->work; }
-void sched__emit(sched *s, s_out *o, const sched_action *a); /* at most two after a sched__full that was false */
+void sched__emit(sched *s, s_out *o,
+                 const sched_action *a); /* at most two after a sched__full that was false */
 
 /* ---- tasks.c ---- */
 s_range *sched__range_of(sched *s, uint64_t task);
 s_flight *sched__flight_of(sched *s, const s_daemon *d, uint64_t task, uint32_t attempt); /* NULL: stale */
-bool sched__flight_new(sched *s, s_daemon *d, s_range *r, uint64_t task, uint32_t attempt, uint32_t expect_ns);
+bool sched__flight_new(sched *s, s_daemon *d, s_range *r, uint64_t task, uint32_t attempt,
+                       uint32_t expect_ns);
 void sched__flight_start(sched *s, s_flight *f);
 void sched__flight_zombie(sched *s, s_flight *f, int value); /* keeps its slot, forgets its range */
 void sched__flight_free(sched *s, s_flight *f);              /* of any state; leaves lists and counts */
@@ -203,10 +210,12 @@ void sched__spec_learn(s_spec *p, uint64_t duration_ns);
 static inline s_seg *sched__seg(const hato__link *l) { return HATO__ENTRY(l, s_seg, link); }
 static inline uint64_t sched__seg_last(const s_seg *g) { return g->first + (g->count - 1); }
 void sched__enqueue(sched *s, s_range *r); /* a new one, at the end */
-void sched__requeue(sched *s, s_range *r, uint64_t first, uint32_t count, uint32_t attempt); /* at the front */
+void sched__requeue(sched *s, s_range *r, uint64_t first, uint32_t count,
+                    uint32_t attempt); /* at the front */
 void sched__seg_drop_front(sched *s, s_seg *g, uint32_t n);
 void sched__seg_cut(sched *s, s_seg *g, uint64_t first, uint64_t last, s_seg **spare);
-s_seg *sched__seg_next(const sched *s, const s_range *r, uint64_t task); /* of r, the first with a task >= task */
+s_seg *sched__seg_next(const sched *s, const s_range *r,
+                       uint64_t task);         /* of r, the first with a task >= task */
 void sched__owner_serve(sched *s, s_owner *o); /* into the ring or out of it, as its state wants */
 void sched__owner_turn(sched *s, s_owner *o, uint32_t quantum, uint32_t n);
 s_owner *sched__owner(const sched *s, sched_owner handle);
@@ -222,21 +231,26 @@ void sched__daemon_lose(sched *s, s_daemon *d);
 uint8_t sched__free_level(const s_daemon *d);
 uint8_t sched__backlog_level(const s_daemon *d);
 static inline bool sched__usable(const s_daemon *d) { return !d->draining && !d->disconnected && !d->lost; }
-static inline uint32_t sched__in_slots(const s_daemon *d) { return d->sent_n + d->running_n + d->zombie_running_n; }
-static inline uint32_t sched__ahead(const s_daemon *d) { /* of those sent, how many have no slot to start in */
+static inline uint32_t sched__in_slots(const s_daemon *d) {
+  return d->sent_n + d->running_n + d->zombie_running_n;
+}
+static inline uint32_t sched__ahead(
+    const s_daemon *d) { /* of those sent, how many have no slot to start in */
   uint32_t held = sched__in_slots(d), over = held > d->slots ? held - d->slots : 0;
   return over < d->sent_n ? over : d->sent_n;
 }
 
 /* ---- cancel.c ---- */
 bool sched__cancel_step(sched *s, s_out *e);
-uint64_t sched__cancel_at(sched *s, s_out *e, s_range *r, uint64_t from, uint64_t to, int value, s_seg **spare);
+uint64_t sched__cancel_at(sched *s, s_out *e, s_range *r, uint64_t from, uint64_t to, int value,
+                          s_seg **spare);
 
 /* ---- assign.c, take.c ---- */
 bool sched__assign(sched *s, s_out *e);
 bool sched__rebalance(sched *s, s_out *e);
 uint64_t sched__stall_deadline(const sched *s);
-uint64_t sched__patience(const sched *s); /* how long a backlog may stand still while queue and slots are as now */
+uint64_t sched__patience(
+    const sched *s); /* how long a backlog may stand still while queue and slots are as now */
 
 /* ---- time.c ---- */
 void sched__clock(sched *s, uint64_t now);

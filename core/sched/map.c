@@ -9,7 +9,9 @@ static unsigned lowest(uint64_t bits) { return (unsigned)__builtin_ctzll(bits); 
 static unsigned highest(uint64_t bits) { return 63u - (unsigned)__builtin_clzll(bits); }
 
 /* Does a tree of so many levels have room for the key? */
-static bool covers(unsigned levels, uint64_t key) { return levels >= LEVELS_MAX || key >> (BITS * levels) == 0; }
+static bool covers(unsigned levels, uint64_t key) {
+  return levels >= LEVELS_MAX || key >> (BITS * levels) == 0;
+}
 
 void sched__map_init(s_map *m) {
   *m = (s_map){0};

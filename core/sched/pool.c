@@ -22,7 +22,9 @@
 
 enum { CHUNK_HEAD = 16, CHUNK_MIN = 4096, CHUNK_MAX = 256 * 1024 };
 
-void sched__pool_init(s_pool *p, size_t size) { *p = (s_pool){.size = (size + 15) & ~(size_t)15, .chunk_bytes = CHUNK_MIN}; }
+void sched__pool_init(s_pool *p, size_t size) {
+  *p = (s_pool){.size = (size + 15) & ~(size_t)15, .chunk_bytes = CHUNK_MIN};
+}
 
 void sched__pool_fini(s_pool *p) {
   void *c = p->chunks;

@@ -7,11 +7,11 @@
 #include <stdint.h>
 
 typedef struct s_pool {
-  size_t size;         /* of a record, a multiple of 16 */
-  void *free;          /* given back, linked through their first word */
-  char *fresh, *end;   /* never used part of the newest chunk */
-  void *chunks;        /* all of them, linked through their first word */
-  size_t chunk_bytes;  /* of the next chunk; doubles up to a cap, so that an idle scheduler is small */
+  size_t size;        /* of a record, a multiple of 16 */
+  void *free;         /* given back, linked through their first word */
+  char *fresh, *end;  /* never used part of the newest chunk */
+  void *chunks;       /* all of them, linked through their first word */
+  size_t chunk_bytes; /* of the next chunk; doubles up to a cap, so that an idle scheduler is small */
   size_t live;
 } s_pool;
 

@@ -68,7 +68,8 @@ static s_seg *tree_next(const sched *s, uint64_t task) {
 s_seg *sched__seg_next(const sched *s, const s_range *r, uint64_t task) {
   s_seg *g = tree_next(s, task < r->first ? r->first : task);
   if (g && g->range != r) g = NULL;
-  if (r->own.count && sched__seg_last(&r->own) >= task && (!g || r->own.first < g->first)) g = sched__seg(&r->own.link);
+  if (r->own.count && sched__seg_last(&r->own) >= task && (!g || r->own.first < g->first))
+    g = sched__seg(&r->own.link);
   return g;
 }
 

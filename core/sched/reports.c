@@ -20,7 +20,8 @@ static bool start_listed(sched *s, hato__link *list, uint64_t first, uint32_t co
   return any;
 }
 
-void sched_started(sched *s, uint64_t now, sched_daemon handle, uint64_t first, uint32_t count, uint32_t attempt) {
+void sched_started(sched *s, uint64_t now, sched_daemon handle, uint64_t first, uint32_t count,
+                   uint32_t attempt) {
   sched__clock(s, now);
   s_daemon *d = sched__daemon(s, handle);
   if (!d) return;
@@ -39,8 +40,8 @@ void sched_started(sched *s, uint64_t now, sched_daemon handle, uint64_t first, 
   if (any) sched__progress(s, d);
 }
 
-bool sched_finished(sched *s, uint64_t now, sched_daemon handle, uint64_t task, uint32_t attempt, uint64_t duration_ns,
-                    sched_owner *owner, void **data) {
+bool sched_finished(sched *s, uint64_t now, sched_daemon handle, uint64_t task, uint32_t attempt,
+                    uint64_t duration_ns, sched_owner *owner, void **data) {
   if (owner) *owner = 0;
   if (data) *data = NULL;
   sched__clock(s, now);
@@ -86,8 +87,8 @@ static void back_add(sched *s, s_daemon *d, back *b, s_flight *f) {
   sched__flight_free(s, f);
 }
 
-static void back_listed(sched *s, s_daemon *d, hato__link *list, uint64_t first, uint32_t count, uint32_t attempt,
-                        back *b) {
+static void back_listed(sched *s, s_daemon *d, hato__link *list, uint64_t first, uint32_t count,
+                        uint32_t attempt, back *b) {
   hato__link *next;
   for (hato__link *l = list->next; l != list; l = next) {
     next = l->next;
@@ -96,7 +97,8 @@ static void back_listed(sched *s, s_daemon *d, hato__link *list, uint64_t first,
   }
 }
 
-void sched_returned(sched *s, uint64_t now, sched_daemon handle, uint64_t first, uint32_t count, uint32_t attempt) {
+void sched_returned(sched *s, uint64_t now, sched_daemon handle, uint64_t first, uint32_t count,
+                    uint32_t attempt) {
   sched__clock(s, now);
   s_daemon *d = sched__daemon(s, handle);
   if (!d) return;

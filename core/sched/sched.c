@@ -9,7 +9,7 @@ enum { LONG_TASK_NS = 5000000, AHEAD_NS = 2000000, AHEAD_MAX = 1024 };
 enum { WORK_MAX = 16384 }; /* tasks touched in one call: the caller holds a lock */
 
 static void init_lists(sched *s) {
-  hato__link *lists[] = {&s->idle_specs, &s->releases, &s->ring,   &s->lost_owners, &s->cancels,
+  hato__link *lists[] = {&s->idle_specs, &s->releases,     &s->ring,   &s->lost_owners, &s->cancels,
                          &s->losing,     &s->interrupting, &s->hungry, &s->stalling};
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) hato__list_init(lists[i]);
   for (size_t i = 0; i < FREE_LEVELS; i++) hato__list_init(&s->free_at[i]);

@@ -57,8 +57,8 @@ void sched_owner_lost(sched *s, uint64_t now, sched_owner o, int value); /* not 
 
 /* ---- tasks ---- */
 typedef struct sched_range {
-  uint64_t first;    /* task number of the first, from 1; ranges never overlap; need not come in order */
-  uint32_t count;    /* >= 1 */
+  uint64_t first; /* task number of the first, from 1; ranges never overlap; need not come in order */
+  uint32_t count; /* >= 1 */
   sched_owner owner;
   uint32_t spec;     /* the specification's number: durations are learned for each */
   uint64_t limit_ns; /* time limit of one task from its start; 0: none */
@@ -94,8 +94,8 @@ bool sched_daemon_reconnected(sched *s, uint64_t now, sched_daemon d);
 void sched_started(sched *s, uint64_t now, sched_daemon d, uint64_t first, uint32_t count, uint32_t attempt);
 /* true: accepted, the task is now resolved and its result is the caller's to
  * deliver (owner and data are filled if not NULL). false: stale, drop the result. */
-bool sched_finished(sched *s, uint64_t now, sched_daemon d, uint64_t task, uint32_t attempt, uint64_t duration_ns,
-                    sched_owner *owner, void **data);
+bool sched_finished(sched *s, uint64_t now, sched_daemon d, uint64_t task, uint32_t attempt,
+                    uint64_t duration_ns, sched_owner *owner, void **data);
 /* Tasks given back unstarted (the answer to TAKE, or of a draining daemon): queued
  * again at the front with the next attempt. The answer to a TAKE names only those
  * given back; sched_take_answered ends that TAKE, after the returns of its answer. */
@@ -140,7 +140,13 @@ typedef struct sched_action {
 size_t sched_next(sched *s, uint64_t now, sched_action *out, size_t max, bool *more);
 
 /* ---- what is known ---- */
-typedef enum sched_state { SCHED_UNKNOWN, SCHED_QUEUED, SCHED_SENT, SCHED_RUNNING, SCHED_RESOLVED } sched_state;
+typedef enum sched_state {
+  SCHED_UNKNOWN,
+  SCHED_QUEUED,
+  SCHED_SENT,
+  SCHED_RUNNING,
+  SCHED_RESOLVED
+} sched_state;
 typedef struct sched_task_info {
   sched_state state; /* UNKNOWN: no such number in a range that is still kept */
   sched_daemon daemon;

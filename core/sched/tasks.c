@@ -75,7 +75,8 @@ s_flight *sched__flight_of(sched *s, const s_daemon *d, uint64_t task, uint32_t 
   return f && f->daemon == d && f->attempt == attempt ? f : NULL;
 }
 
-bool sched__flight_new(sched *s, s_daemon *d, s_range *r, uint64_t task, uint32_t attempt, uint32_t expect_ns) {
+bool sched__flight_new(sched *s, s_daemon *d, s_range *r, uint64_t task, uint32_t attempt,
+                       uint32_t expect_ns) {
   s_flight *f = sched__pool_get(&s->cell_pool);
   if (!f) return false;
   if (!sched__map_set(&s->flights, task, f)) {
@@ -113,7 +114,9 @@ static void uncount(sched *s, s_flight *f) {
     d->running_n--;
     s->running--;
     break;
-  case FLIGHT_ZOMBIE_SENT: d->zombie_sent_n--; break;
+  case FLIGHT_ZOMBIE_SENT:
+    d->zombie_sent_n--;
+    break;
   case FLIGHT_ZOMBIE_RUNNING:
     d->zombie_running_n--;
     s->zombies_running--;
@@ -132,8 +135,8 @@ void sched__flight_start(sched *s, s_flight *f) {
     d->running_n++;
     s->running++;
     if (f->limited)
-      sched__deadline_set(s, f->range->limit_ns < UINT64_MAX - s->now ? s->now + f->range->limit_ns : UINT64_MAX, f,
-                          false);
+      sched__deadline_set(
+          s, f->range->limit_ns < UINT64_MAX - s->now ? s->now + f->range->limit_ns : UINT64_MAX, f, false);
   } else if (f->state == FLIGHT_ZOMBIE_SENT) { /* it started before our INTERRUPT came */
     uncount(s, f);
     f->state = FLIGHT_ZOMBIE_RUNNING;

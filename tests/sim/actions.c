@@ -37,8 +37,8 @@ static void check_turns(sim *w, unsigned sender, uint32_t n) {
     if (i == sender || !o->handle || o->paused || o->lost || o->queued == 0) continue;
     o->waited[sender] += n;
     if (o->waited[sender] > w->cfg.ahead_max)
-      sim_fail(w, "owner %u waits while %llu tasks of owner %u are sent", i, (unsigned long long)o->waited[sender],
-               sender);
+      sim_fail(w, "owner %u waits while %llu tasks of owner %u are sent", i,
+               (unsigned long long)o->waited[sender], sender);
   }
   for (unsigned i = 0; i < OWNERS; i++) w->owner[sender].waited[i] = 0;
 }
@@ -46,7 +46,8 @@ static void check_turns(sim *w, unsigned sender, uint32_t n) {
 static void check_order(sim *w, const sim_range *r, const sched_action *a) {
   sim_owner *o = &w->owner[r->owner];
   if (a->attempt > 1) return;
-  if (o->requeued) sim_fail(w, "task %llu is sent before those that were requeued", (unsigned long long)a->first);
+  if (o->requeued)
+    sim_fail(w, "task %llu is sent before those that were requeued", (unsigned long long)a->first);
   if (r->serial < o->last_serial || (r->serial == o->last_serial && a->first <= o->last_task))
     sim_fail(w, "task %llu is sent out of order", (unsigned long long)a->first);
   o->last_serial = r->serial;
@@ -69,7 +70,8 @@ static void on_send(sim *w, const sched_action *a) {
     if (k->state != T_QUEUED) sim_fail(w, "SEND of task %llu in state %u", (unsigned long long)t, k->state);
     if (k->attempt + 1u != a->attempt)
       sim_fail(w, "task %llu is sent as attempt %u after %u", (unsigned long long)t, a->attempt, k->attempt);
-    if (k->may & (MAY_CANCEL | MAY_CLOSED)) sim_fail(w, "SEND of task %llu, cancelled before", (unsigned long long)t);
+    if (k->may & (MAY_CANCEL | MAY_CLOSED))
+      sim_fail(w, "SEND of task %llu, cancelled before", (unsigned long long)t);
     o->requeued -= k->attempt > 0;
     k->state = T_SENT;
     k->attempt = (uint16_t)a->attempt;
@@ -111,11 +113,16 @@ static void on_take(sim *w, const sched_action *a) {
 
 static bool may_resolve(const sim *w, const sim_range *r, const sim_task *k, int value) {
   switch (value) {
-  case HATO_CANCELLED: return k->may & MAY_CANCEL;
-  case HATO_RESET: return k->may & MAY_RESET;
-  case HATO_CLOSED: return k->may & MAY_CLOSED;
-  case HATO_TIMED_OUT: return r->limit && k->state == T_RUNNING && w->now >= k->started + r->limit;
-  default: return false;
+  case HATO_CANCELLED:
+    return k->may & MAY_CANCEL;
+  case HATO_RESET:
+    return k->may & MAY_RESET;
+  case HATO_CLOSED:
+    return k->may & MAY_CLOSED;
+  case HATO_TIMED_OUT:
+    return r->limit && k->state == T_RUNNING && w->now >= k->started + r->limit;
+  default:
+    return false;
   }
 }
 
@@ -125,7 +132,8 @@ static void resolve_one(sim *w, const sim_range *r, uint64_t t, int value) {
   if (k->state == T_NONE || k->state == T_RESOLVED)
     sim_fail(w, "task %llu resolves twice or never was", (unsigned long long)t);
   if (!may_resolve(w, r, k, value))
-    sim_fail(w, "task %llu in state %u resolves with %d for no reason", (unsigned long long)t, k->state, value);
+    sim_fail(w, "task %llu in state %u resolves with %d for no reason", (unsigned long long)t, k->state,
+             value);
   if (k->state == T_QUEUED) {
     sim_owner *o = &w->owner[r->owner];
     o->queued--;
@@ -209,12 +217,24 @@ static void lose_away(sim *w) {
 
 static void carry_out(sim *w, const sched_action *a) {
   switch (a->type) {
-  case SCHED_SEND: on_send(w, a); return;
-  case SCHED_TAKE: on_take(w, a); return;
-  case SCHED_INTERRUPT: on_interrupt(w, a); return;
-  case SCHED_RESOLVE: on_resolve(w, a); return;
-  case SCHED_RELEASE: on_release(w, a); return;
-  case SCHED_OWNER_END: on_owner_end(w, a); return;
+  case SCHED_SEND:
+    on_send(w, a);
+    return;
+  case SCHED_TAKE:
+    on_take(w, a);
+    return;
+  case SCHED_INTERRUPT:
+    on_interrupt(w, a);
+    return;
+  case SCHED_RESOLVE:
+    on_resolve(w, a);
+    return;
+  case SCHED_RELEASE:
+    on_release(w, a);
+    return;
+  case SCHED_OWNER_END:
+    on_owner_end(w, a);
+    return;
   }
   sim_fail(w, "an action of unknown type");
 }

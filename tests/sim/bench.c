@@ -54,7 +54,8 @@ static void drive(load *l) {
   free(ring);
 }
 
-static void row(const char *name, int daemons, uint32_t slots, uint64_t tasks, uint32_t each, uint32_t burst) {
+static void row(const char *name, int daemons, uint32_t slots, uint64_t tasks, uint32_t each,
+                uint32_t burst) {
   load l = {.s = sched_create(NULL), .now = 1, .tasks = tasks, .burst = burst};
   for (int i = 0; i < daemons; i++) sched_daemon_joined(l.s, 1, slots, &l.daemons[i]);
   double start = clock_now();
@@ -66,8 +67,9 @@ static void row(const char *name, int daemons, uint32_t slots, uint64_t tasks, u
   drive(&l);
   double end = clock_now();
   printf("%-44s %7.1f ns/task submit, %7.1f in all, %6.2f M tasks/s, %.1f tasks a SEND%s\n", name,
-         (submitted - start) / (double)tasks, (end - start) / (double)tasks, (double)tasks * 1e3 / (end - start),
-         (double)tasks / (double)l.sends, l.done == tasks ? "" : "  INCOMPLETE");
+         (submitted - start) / (double)tasks, (end - start) / (double)tasks,
+         (double)tasks * 1e3 / (end - start), (double)tasks / (double)l.sends,
+         l.done == tasks ? "" : "  INCOMPLETE");
   sched_destroy(l.s);
 }
 

@@ -11,10 +11,12 @@ static unsigned random_kind(sim *w) {
   return k;
 }
 
-static void submit_range(sim *w, uint32_t index, uint64_t first, uint32_t count, unsigned owner, unsigned kind) {
+static void submit_range(sim *w, uint32_t index, uint64_t first, uint32_t count, unsigned owner,
+                         unsigned kind) {
   sim_range *r = &w->range[index];
   sim_owner *o = &w->owner[owner];
-  *r = (sim_range){.first = first, .serial = ++w->serial, .count = count, .unresolved = count, .spec = kind + 1};
+  *r = (sim_range){
+      .first = first, .serial = ++w->serial, .count = count, .unresolved = count, .spec = kind + 1};
   r->owner = (uint8_t)owner;
   r->kind = (uint8_t)kind;
   r->limit = kind == KIND_LIMITED ? 30000000 : 0;
@@ -169,7 +171,8 @@ void sim_reconnect(sim *w, sim_daemon *d) {
 static void nonsense(sim *w, sim_daemon *d) {
   uint64_t task = sim_below(w, w->numbers + 2);
   uint32_t attempt = (uint32_t)sim_below(w, 4);
-  bool there = task && task < w->numbers && &w->daemon[w->task[task].daemon] == d && w->task[task].attempt == attempt;
+  bool there = task && task < w->numbers && &w->daemon[w->task[task].daemon] == d &&
+               w->task[task].attempt == attempt;
   if (there) return;
   sim_finished(w, d, task, attempt, 5);
   sched_started(w->s, w->now, d->handle, task, 1, attempt);
@@ -199,9 +202,15 @@ static void daemon_event(sim *w) {
 
 void sim_chaos(sim *w) {
   switch (sim_below(w, 8)) {
-  case 0: cancel(w); break;
-  case 1: owner_event(w); break;
-  default: daemon_event(w); break;
+  case 0:
+    cancel(w);
+    break;
+  case 1:
+    owner_event(w);
+    break;
+  default:
+    daemon_event(w);
+    break;
   }
 }
 

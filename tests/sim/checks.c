@@ -3,14 +3,16 @@
 
 enum { STUCK_NS = 50000000 };
 
-static const sched_state state_of[] = {SCHED_UNKNOWN, SCHED_QUEUED, SCHED_SENT, SCHED_RUNNING, SCHED_RESOLVED};
+static const sched_state state_of[] = {SCHED_UNKNOWN, SCHED_QUEUED, SCHED_SENT, SCHED_RUNNING,
+                                       SCHED_RESOLVED};
 
 static void check_find(sim *w, uint64_t t) {
   sched_task_info i = sched_find(w->s, t);
   const sim_task *k = &w->task[t];
   const sim_range *r = &w->range[k->range];
   sched_state want = k->state == T_NONE || r->released ? SCHED_UNKNOWN : state_of[k->state];
-  if (i.state != want) sim_fail(w, "task %llu is said to be %d, not %d", (unsigned long long)t, i.state, want);
+  if (i.state != want)
+    sim_fail(w, "task %llu is said to be %d, not %d", (unsigned long long)t, i.state, want);
   if (want == SCHED_UNKNOWN) return;
   if (i.owner != w->owner[r->owner].handle || i.spec != r->spec || (uintptr_t)i.data != k->range + 1)
     sim_fail(w, "task %llu is said to be of another range", (unsigned long long)t);
@@ -59,7 +61,8 @@ static void check_whole(sim *w) {
   for (uint32_t i = 0; i < w->daemons; i++) {
     const sim_daemon *d = &w->daemon[i];
     uint64_t held = (uint64_t)d->sent + d->running + d->zombies;
-    if (d->connected && d->sent && held > d->slots && !d->taking && w->free_slots && d->moved + STUCK_NS < w->now)
+    if (d->connected && d->sent && held > d->slots && !d->taking && w->free_slots &&
+        d->moved + STUCK_NS < w->now)
       sim_fail(w, "tasks stand behind others at daemon %u while slots are free", d->handle);
     for (uint64_t t = d->known ? d->held : 0; t; t = w->task[t].next) {
       const sim_task *k = &w->task[t];

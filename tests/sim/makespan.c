@@ -38,7 +38,8 @@ static void lengths(course *c, double least_ns, double alpha) {
   double sum = 0;
   c->tasks = 0;
   for (uint32_t cap = 0; sum < 30e9;) {
-    double u = ((double)(sim_random(c->w) >> 11) + 0.5) / 9007199254740992.0, x = least_ns * pow(u, -1 / alpha);
+    double u = ((double)(sim_random(c->w) >> 11) + 0.5) / 9007199254740992.0,
+           x = least_ns * pow(u, -1 / alpha);
     if (x > 0.049 * 30e9) continue;
     c->length = sim_grow(c->length, &cap, (uint32_t)c->tasks + 2, sizeof *c->length);
     c->length[++c->tasks] = (uint64_t)x;
@@ -58,7 +59,8 @@ static uint64_t greedy(const course *c) {
   return last;
 }
 
-static void say(course *c, host *h, sim_event_type type, uint64_t in, uint64_t task, uint32_t count, uint32_t attempt) {
+static void say(course *c, host *h, sim_event_type type, uint64_t in, uint64_t task, uint32_t count,
+                uint32_t attempt) {
   sim_event *e = sim_event_new(c->w, type, c->w->now + in);
   e->daemon = (uint32_t)(h - c->host);
   e->first = task;
@@ -94,10 +96,17 @@ static void at_host(course *c, host *h, const sim_event *e) {
 static void at_scheduler(course *c, host *h, const sim_event *e) {
   uint64_t now = c->w->now;
   switch (e->type) {
-  case EV_REPORT: sched_started(c->s, now, h->handle, e->first, 1, e->attempt); break;
-  case EV_RETURN: sched_returned(c->s, now, h->handle, e->first, 1, e->attempt); break;
-  case EV_TAKEN: sched_take_answered(c->s, now, h->handle); break;
-  default: c->done += sched_finished(c->s, now, h->handle, e->first, e->attempt, c->length[e->first], NULL, NULL);
+  case EV_REPORT:
+    sched_started(c->s, now, h->handle, e->first, 1, e->attempt);
+    break;
+  case EV_RETURN:
+    sched_returned(c->s, now, h->handle, e->first, 1, e->attempt);
+    break;
+  case EV_TAKEN:
+    sched_take_answered(c->s, now, h->handle);
+    break;
+  default:
+    c->done += sched_finished(c->s, now, h->handle, e->first, e->attempt, c->length[e->first], NULL, NULL);
   }
 }
 
@@ -169,7 +178,8 @@ int sim_makespan(uint64_t seeds, bool verbose) {
       double ratio = (double)scheduled(&c) / best;
       if (ratio > worst) worst = ratio;
       if (verbose || ratio > 1.05)
-        printf("seed %llu, %.2g ms Pareto %.1f, %llu tasks, %u x %u: %.4f of greedy (%.3f s), %llu sends, %llu takes\n",
+        printf("seed %llu, %.2g ms Pareto %.1f, %llu tasks, %u x %u: %.4f of greedy (%.3f s), %llu sends, "
+               "%llu takes\n",
                (unsigned long long)seed, p->least_ns / 1e6, p->alpha, (unsigned long long)c.tasks, hosts,
                SLOTS / hosts, ratio, best / 1e9, (unsigned long long)c.sends, (unsigned long long)c.takes);
     }

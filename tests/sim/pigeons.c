@@ -149,14 +149,23 @@ void sim_daemon_event(sim *w, sim_event *e) {
   sim_daemon *d = &w->daemon[e->daemon];
   switch (e->type) {
   case EV_SEND:
-    for (uint32_t i = 0; i < e->count; i++) queue_push(d, (sim_job){.task = e->first + i, .attempt = e->attempt});
+    for (uint32_t i = 0; i < e->count; i++)
+      queue_push(d, (sim_job){.task = e->first + i, .attempt = e->attempt});
     start_all(w, d);
     if (d->draining) give_back(w, d, d->q_n);
     break;
-  case EV_TAKE: on_take(w, d, e->count); break;
-  case EV_INTERRUPT: on_interrupt(w, d, e); break;
-  case EV_LEAVE: give_back(w, d, d->q_n); break;
-  default: on_end(w, d, e); break;
+  case EV_TAKE:
+    on_take(w, d, e->count);
+    break;
+  case EV_INTERRUPT:
+    on_interrupt(w, d, e);
+    break;
+  case EV_LEAVE:
+    give_back(w, d, d->q_n);
+    break;
+  default:
+    on_end(w, d, e);
+    break;
   }
 }
 
@@ -173,7 +182,8 @@ uint32_t sim_join(sim *w, bool healthy) {
   if (!d->job || sched_daemon_joined(w->s, w->now, d->slots, &d->handle)) abort();
   uint32_t low = d->handle & 0xffffff;
   w->by_handle = sim_grow(w->by_handle, &w->by_handle_cap, low + 1, sizeof *w->by_handle);
-  if (w->by_handle[low] && w->daemon[w->by_handle[low] - 1].known) sim_fail(w, "a daemon's handle is given twice");
+  if (w->by_handle[low] && w->daemon[w->by_handle[low] - 1].known)
+    sim_fail(w, "a daemon's handle is given twice");
   w->by_handle[low] = i + 1;
   sim_place(w, d);
   return i;

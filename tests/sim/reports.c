@@ -5,7 +5,9 @@ static sim_task *task_there(sim *w, const sim_daemon *d, uint64_t task, uint32_t
   if (task == 0 || task >= w->numbers) return NULL;
   sim_task *k = &w->task[task];
   bool there = k->state == T_SENT || k->state == T_RUNNING || k->zombie;
-  return d->known && there && &w->daemon[k->daemon] == d && k->attempt == attempt && !(k->may & MAY_RESET) ? k : NULL;
+  return d->known && there && &w->daemon[k->daemon] == d && k->attempt == attempt && !(k->may & MAY_RESET)
+             ? k
+             : NULL;
 }
 
 static void started(sim *w, sim_daemon *d, uint64_t task, uint32_t count, uint32_t attempt) {
@@ -35,7 +37,8 @@ bool sim_finished(sim *w, sim_daemon *d, uint64_t task, uint32_t attempt, uint64
   void *data = w;
   bool taken = sched_finished(w->s, w->now, d->handle, task, attempt, duration, &owner, &data);
   if (taken != alive)
-    sim_fail(w, "the result of task %llu was %s", (unsigned long long)task, taken ? "taken twice" : "dropped");
+    sim_fail(w, "the result of task %llu was %s", (unsigned long long)task,
+             taken ? "taken twice" : "dropped");
   if (!taken) w->stale++;
   if (!k) return taken;
   sim_range *r = &w->range[k->range];
@@ -93,7 +96,9 @@ void sim_report(sim *w, sim_event *e) {
     if (e->count) sim_finished(w, d, e->first, e->attempt, e->duration);
     if (e->started) started(w, d, e->started, 1, e->started_attempt);
     break;
-  case EV_RETURN: returned(w, d, e->first, e->count, e->attempt); break;
+  case EV_RETURN:
+    returned(w, d, e->first, e->count, e->attempt);
+    break;
   default:
     d->taking = false;
     sched_take_answered(w->s, w->now, d->handle);

@@ -13,7 +13,8 @@ static sim_options small(uint64_t seed) {
   sim_options o = {.seed = seed, .check_every = 1};
   uint64_t h = seed * 0x9e3779b97f4a7c15u;
   h ^= h >> 29;
-  static const uint32_t daemons[] = {1, 2, 3, 8, 30}, arrays[] = {3, 20, 200, 1500}, faults[] = {0, 10, 60, 300};
+  static const uint32_t daemons[] = {1, 2, 3, 8, 30}, arrays[] = {3, 20, 200, 1500},
+                        faults[] = {0, 10, 60, 300};
   o.daemons = daemons[h % 5];
   o.array_max = arrays[h / 5 % 4];
   o.slots_max = h / 20 % 3 ? 4 : 1;
@@ -73,7 +74,7 @@ int main(int argc, char **argv) {
   const char *mode = argc > 1 && argv[1][0] != '-' ? argv[1] : "small";
   arguments a = {.o = huge(1, 1000, 200000), .seeds = 300};
   if (!strcmp(mode, "large")) a = (arguments){.o = huge(1, 100000, 10000000), .seeds = 1, .shaped = true};
-  if (!strcmp(mode, "1000")) a = (arguments){.o = huge(1, 1000, 200000), .seeds = 1, .shaped = true};
+  if (!strcmp(mode, "1000")) a = (arguments){.o = huge(1, 1000, 1000000), .seeds = 1, .shaped = true};
   for (int i = mode == argv[1] ? 2 : 1; i < argc; i += 2) {
     char *end;
     if (i + 1 == argc || !option(&a, argv[i], strtoull(argv[i + 1], &end, 10)) || *end) return usage();

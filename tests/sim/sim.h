@@ -14,9 +14,9 @@ enum { KIND_TINY, KIND_SHORT, KIND_PARETO, KIND_LONG, KIND_LIMITED };
 
 typedef struct sim_options {
   uint64_t seed;
-  uint32_t daemons;     /* at the start, and about as many later */
-  uint64_t tasks;       /* submitted in all */
-  uint32_t array_max;   /* the largest range */
+  uint32_t daemons;   /* at the start, and about as many later */
+  uint64_t tasks;     /* submitted in all */
+  uint32_t array_max; /* the largest range */
   uint32_t slots_max;
   unsigned kinds;       /* bit mask of KIND_* */
   unsigned faults;      /* chaos events for a thousand tasks submitted */
@@ -29,7 +29,7 @@ typedef struct sim_options {
 /* What the model knows of a task: by what it submitted, what it was told, what it told. */
 typedef enum sim_state { T_NONE, T_QUEUED, T_SENT, T_RUNNING, T_RESOLVED } sim_state;
 enum { MAY_CANCEL = 1, MAY_RESET = 2, MAY_CLOSED = 4 }; /* how it may resolve */
-enum { Z_NONE, Z_SENT, Z_RUNNING };                      /* resolved, the daemon has not answered */
+enum { Z_NONE, Z_SENT, Z_RUNNING };                     /* resolved, the daemon has not answered */
 typedef struct sim_task {
   uint64_t started;
   uint32_t daemon, range;
@@ -70,21 +70,31 @@ typedef struct sim_daemon {
   uint64_t moved;                  /* when it was last sent or said something */
   double slow;
   uint64_t latency;
-  sim_job *job;                  /* slots */
-  sim_job *queue;                /* not started: a ring */
+  sim_job *job;   /* slots */
+  sim_job *queue; /* not started: a ring */
   uint32_t q_cap, q_head, q_n;
   struct sim_event *kept, **kept_end; /* messages that wait for the reconnection */
 } sim_daemon;
 
-typedef enum sim_event_type { EV_SEND, EV_TAKE, EV_INTERRUPT, EV_END, EV_REPORT, EV_RETURN, EV_TAKEN, EV_CHAOS,
-                              EV_RECONNECT, EV_LEAVE } sim_event_type;
+typedef enum sim_event_type {
+  EV_SEND,
+  EV_TAKE,
+  EV_INTERRUPT,
+  EV_END,
+  EV_REPORT,
+  EV_RETURN,
+  EV_TAKEN,
+  EV_CHAOS,
+  EV_RECONNECT,
+  EV_LEAVE
+} sim_event_type;
 typedef struct sim_event {
   uint64_t at, seq;
   sim_event_type type;
   uint32_t daemon, epoch, count, attempt;
   uint64_t first;
-  uint64_t duration;        /* REPORT: of the finished task `first`, if count */
-  uint64_t started;         /* REPORT: a task that started, or 0 */
+  uint64_t duration; /* REPORT: of the finished task `first`, if count */
+  uint64_t started;  /* REPORT: a task that started, or 0 */
   uint32_t started_attempt;
   struct sim_event *next;
 } sim_event;
@@ -144,7 +154,7 @@ void sim_unhold(sim *w, sim_daemon *d, uint64_t task);
 void sim_queued(sim *w, sim_owner *o, uint64_t n); /* n more are queued */
 
 /* actions.c */
-void sim_drain(sim *w, bool wholly); /* carries out what the scheduler wants */
+void sim_drain(sim *w, bool wholly);  /* carries out what the scheduler wants */
 void sim_lose(sim *w, sim_daemon *d); /* the model of a lost daemon */
 
 /* pigeons.c: what the daemons do */

@@ -15,7 +15,8 @@ void sim_fail(sim *w, const char *format, ...) {
   va_end(ap);
   const sim_options *o = &w->opt;
   fprintf(stderr,
-          "\n  at event %llu, time %.6f s\n  replay: sim --seed %llu --daemons %u --tasks %llu --array %u --slots %u "
+          "\n  at event %llu, time %.6f s\n  replay: sim --seed %llu --daemons %u --tasks %llu --array %u "
+          "--slots %u "
           "--kinds %u --faults %u --grace %d --steps %d\n",
           (unsigned long long)w->events, (double)w->now / 1e9, (unsigned long long)o->seed, o->daemons,
           (unsigned long long)o->tasks, o->array_max, o->slots_max, o->kinds, o->faults, o->grace, o->steps);
@@ -51,11 +52,21 @@ static double unit(uint64_t x) {
 uint64_t sim_duration(const sim *w, uint64_t task, unsigned kind) {
   double u = unit(task ^ (w->opt.seed << 32)), ns;
   switch (kind) {
-  case KIND_TINY: ns = 2e3; break;
-  case KIND_SHORT: ns = -1e5 * log(u); break;
-  case KIND_PARETO: ns = 5e5 * pow(u, -1 / 1.3); break;
-  case KIND_LONG: ns = 2e7 + 6e7 * u; break;
-  default: ns = 1e6 + 1e8 * u; break;
+  case KIND_TINY:
+    ns = 2e3;
+    break;
+  case KIND_SHORT:
+    ns = -1e5 * log(u);
+    break;
+  case KIND_PARETO:
+    ns = 5e5 * pow(u, -1 / 1.3);
+    break;
+  case KIND_LONG:
+    ns = 2e7 + 6e7 * u;
+    break;
+  default:
+    ns = 1e6 + 1e8 * u;
+    break;
   }
   return ns < 2e9 ? (uint64_t)ns : 2000000000u;
 }

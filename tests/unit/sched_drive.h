@@ -69,7 +69,8 @@ static inline sched_owner owner(struct drive *d) {
 
 /* data is the number of the range's first task */
 static inline void submit(struct drive *d, sched_owner o, uint64_t first, uint32_t count, uint32_t spec) {
-  sched_range r = {.first = first, .count = count, .owner = o, .spec = spec, .data = (void *)(uintptr_t)first};
+  sched_range r = {
+      .first = first, .count = count, .owner = o, .spec = spec, .data = (void *)(uintptr_t)first};
   ck_assert_int_eq(sched_submit(d->s, d->now, &r), HATO_OK);
 }
 
