@@ -1,6 +1,7 @@
 /* What the scheduler costs for one task: driven with nothing else in the loop. */
 #include "sim.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -14,8 +15,7 @@ static double clock_now(void) {
 typedef struct load {
   sched *s;
   uint64_t now;
-  sched_daemon daemons[8];
-  uint64_t tasks, done, sends;
+  uint64_t done, sends;
   uint32_t burst; /* reports before the scheduler is asked again */
 } load;
 
@@ -56,8 +56,11 @@ static void drive(load *l) {
 
 static void row(const char *name, int daemons, uint32_t slots, uint64_t tasks, uint32_t each,
                 uint32_t burst) {
-  load l = {.s = sched_create(NULL), .now = 1, .tasks = tasks, .burst = burst};
-  for (int i = 0; i < daemons; i++) sched_daemon_joined(l.s, 1, slots, &l.daemons[i]);
+  load l = {.s = sched_create(NULL), .now = 1, .burst = burst};
+  for (int i = 0; i < daemons; i++) {
+    sched_daemon d;
+    if (sched_daemon_joined(l.s, 1, slots, &d)) abort();
+  }
   double start = clock_now();
   for (uint64_t t = 1; t <= tasks; t += each) {
     sched_range r = {.first = t, .count = each, .owner = SCHED_SHARED_OWNER, .spec = 1};
@@ -73,6 +76,22 @@ static void row(const char *name, int daemons, uint32_t slots, uint64_t tasks, u
   sched_destroy(l.s);
 }
 
+static size_t used(void) {
+  struct mallinfo2 m = mallinfo2();
+  return m.uordblks + m.hblkhd;
+}
+
+static void memory(uint64_t ranges) {
+  size_t before = used();
+  sched *s = sched_create(NULL);
+  for (uint64_t t = 1; t <= ranges; t++) {
+    sched_range r = {.first = t, .count = 1, .owner = SCHED_SHARED_OWNER, .spec = 1};
+    if (sched_submit(s, 1, &r)) abort();
+  }
+  printf("%-44s %7.1f bytes each\n", "queued ranges of 1", (double)(used() - before) / (double)ranges);
+  sched_destroy(s);
+}
+
 int sim_bench(void) {
   row("one range of 10M, 1 daemon x 2, burst 64", 1, 2, 10000000, 10000000, 64);
   row("one range of 10M, 2 daemons x 1, burst 64", 2, 1, 10000000, 10000000, 64);
@@ -80,5 +99,7 @@ int sim_bench(void) {
   row("ranges of 1,000, 2 daemons x 1, burst 64", 2, 1, 10000000, 1000, 64);
   row("1M ranges of 1, 2 daemons x 1, burst 64", 2, 1, 1000000, 1, 64);
   row("1M ranges of 1, 1 daemon x 8, burst 1", 1, 8, 1000000, 1, 1);
+  row("one range of 10M, 5,000 daemons x 1, burst 64", 5000, 1, 10000000, 10000000, 64);
+  memory(1000000);
   return 0;
 }
