@@ -254,7 +254,7 @@ static void set_failure(executor *x, proto_result *r, int rc) {
 /* Results share a write, but not for long, and the daemon is listened to now and then. */
 static void pass_on(executor *x, const proto_result *r, uint64_t now) {
   executor_caller *c = &x->caller;
-  bool more = x->begun->at < x->begun->end || !executor_queue_empty(x);
+  bool more = !executor_queue_empty(x);
   size_t unsent = executor_link_result(&x->link, r, now, more);
   x->task.active = false;
   c->clock = now;

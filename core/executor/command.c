@@ -124,14 +124,17 @@ static uint64_t tend_kill(executor *x, uint64_t now, uint64_t wait) {
   return wait;
 }
 
-/* Sends what is due; the time until what waits is due. *blocked: the socket is full. */
+/* Sends what is due; the time until what waits is due. *blocked: the socket is full. A result waits for
+ * others, which spares the daemon a wake-up each, unless the daemon has to assign more by now. */
 static uint64_t tend_link(executor *x, uint64_t now, uint64_t wait, bool *blocked) {
   size_t unsent = 0;
   uint64_t oldest = executor_link_waiting(&x->link, &unsent);
   *blocked = false;
   if (unsent == 0) return wait;
-  if (oldest != 0 && now < oldest + EXECUTOR_DELAY_NS)
-    return oldest + EXECUTOR_DELAY_NS - now < wait ? oldest + EXECUTOR_DELAY_NS - now : wait;
+  if (oldest != 0 && now < oldest + EXECUTOR_COMMAND_DELAY_NS && !executor_queue_empty(x)) {
+    uint64_t due = oldest + EXECUTOR_COMMAND_DELAY_NS - now;
+    return due < wait ? due : wait;
+  }
   *blocked = executor_link_send(&x->link) > 0;
   return wait;
 }

@@ -8,7 +8,8 @@
  *
  * - Each assigned task has exactly one record in RESULTS, in the order of assignment but
  *   for tasks that INTERRUPT takes out of the queue, whose records come at once.
- *   A result waits at most about a millisecond for others to share its write.
+ *   A call's result waits at most about a millisecond for others to share its write, a
+ *   command's at most 4 ms, and not at all when no task is queued behind the one that runs.
  * - INTERRUPT of the command that runs: SIGTERM to its group, after EXECUTOR_GRACE_NS
  *   SIGKILL to all its descendants; the record has the run's value and what output came. Of
  *   a function that runs: call->cancelled says so; a function that does not ask is ended by

@@ -7,10 +7,11 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#define EXECUTOR_CALL_DELAY_NS UINT64_C(100000) /* a call's result waits so long for the next call's */
-#define EXECUTOR_DELAY_NS UINT64_C(1000000)     /* any result waits so long for others */
-#define EXECUTOR_OUT_FULL (32u * 1024u)         /* results of calls are written when they are so many bytes */
-#define EXECUTOR_OUT_HIGH (512u * 1024u)        /* unsent bytes beyond which no more output is read */
+#define EXECUTOR_CALL_DELAY_NS UINT64_C(100000)     /* a call's result waits so long for the next call's */
+#define EXECUTOR_DELAY_NS UINT64_C(1000000)         /* and behind a long call so long */
+#define EXECUTOR_COMMAND_DELAY_NS UINT64_C(4000000) /* a command's for others, while more are queued */
+#define EXECUTOR_OUT_FULL (32u * 1024u)  /* results of calls are written when they are so many bytes */
+#define EXECUTOR_OUT_HIGH (512u * 1024u) /* unsent bytes beyond which no more output is read */
 
 /* `lock` guards `out` to `armed`: a flusher thread (flusher.c) sends too. */
 typedef struct executor_link {

@@ -57,7 +57,9 @@ static void set_argument(executor_task *t, const proto_assign *m, uint32_t i) {
   }
 }
 
-bool executor_queue_empty(executor *x) { return hato__list_empty(&x->queue); }
+bool executor_queue_empty(const executor *x) {
+  return (x->begun == NULL || x->begun->at == x->begun->end) && hato__list_empty(&x->queue);
+}
 
 bool executor_queue_next(executor *x) {
   executor_batch *b = x->begun;

@@ -137,8 +137,8 @@ void executor_path(const executor *x, hato__buf *out, const char *path);
 /* Output of the command. (output.c) */
 bool executor_output_open(executor *x, executor_plan *plan);
 bool executor_output_wants(executor *x, const executor_stream *s); /* may be read now */
-void executor_output_read(executor *x, executor_stream *s);              /* does not block when it has data */
-bool executor_output_drain(executor *x, executor_stream *s); /* after the end; true: all was taken */
+void executor_output_read(executor *x, executor_stream *s);        /* does not block when it has data */
+bool executor_output_drain(executor *x, executor_stream *s);       /* after the end; true: all was taken */
 void executor_output_close(executor *x);
 void executor_output_last(executor *x, const executor_stream *s); /* the last piece, when there were any */
 /* Files of output_to. (files.c) */

@@ -71,7 +71,7 @@ void executor_specs_free(struct executor *x);
 bool executor_queue_add(struct executor *x, const uint8_t *body, size_t n, hato_error *err);
 /* The next task becomes x->task; false when there is none. What the last one borrowed is freed. */
 bool executor_queue_next(struct executor *x);
-bool executor_queue_empty(struct executor *x);
+bool executor_queue_empty(const struct executor *x);
 /* Takes tasks of a run out of the queue and reports them; notes the value when one is running. */
 void executor_queue_interrupt(struct executor *x, const proto_run *run);
 /* The batch of a queued task with a large argument, or NULL. */

@@ -78,8 +78,7 @@ int fail(hato_call *call) {
 }
 
 /* Dies by the signal it is given; without one, in peace. A sanitizer would see the crash coming. */
-__attribute__((no_sanitize("address", "undefined")))
-int die(hato_call *call) {
+__attribute__((no_sanitize("address", "undefined"))) int die(hato_call *call) {
   int sig = atoi(call->input);
   if (sig == SIGSEGV) {
     volatile int *volatile nowhere = (volatile int *)(uintptr_t)sig;

@@ -79,8 +79,10 @@ UNIT_TEST(specifications_come_and_go) {
     rig_send(g);
     rig_task *t = rig_wait(g, task);
     ck_assert_int_eq(t->r.error, 0);
-    if (task % 2) ck_assert_str_eq(text(&t->out), "x");
-    else ck_assert_uint_gt(t->out.len, 10);
+    if (task % 2)
+      ck_assert_str_eq(text(&t->out), "x");
+    else
+      ck_assert_uint_gt(t->out.len, 10);
   }
   rig_stop(g);
 }
