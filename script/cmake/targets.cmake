@@ -20,4 +20,12 @@ if(EXISTS ${PROJECT_SOURCE_DIR}/core/cli/main.c)
   set_target_properties(hato_binary PROPERTIES OUTPUT_NAME hato)
   target_link_libraries(hato_binary PRIVATE hato_flags hato_deps hato_cli_a hato_deps_archive)
   target_link_options(hato_binary PRIVATE -no-pie -static-libgcc)
+
+  # The manual pages of the command line are printed by it, from the tables that parse it.
+  set(HATO_MANUALS ${PROJECT_BINARY_DIR}/man)
+  add_custom_command(OUTPUT ${HATO_MANUALS}/hato.1
+    COMMAND ${CMAKE_COMMAND} -DHATO=$<TARGET_FILE:hato_binary> -DOUT=${HATO_MANUALS}
+      -P ${PROJECT_SOURCE_DIR}/script/cmake/manual.cmake
+    DEPENDS hato_binary ${PROJECT_SOURCE_DIR}/script/cmake/manual.cmake VERBATIM)
+  add_custom_target(hato_manual ALL DEPENDS ${HATO_MANUALS}/hato.1)
 endif()
