@@ -19,10 +19,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define DIAL_MS 10000u      /* one attempt, admission included */
-#define PATIENCE_MS 60000u  /* the default for all attempts */
-#define RETRY_MS 200        /* between two looks for a credential or for anybody there */
-#define END_NS (3 * HATO__SEC) /* for executors to end by themselves: what functions keep has two to be destroyed */
+#define DIAL_MS 10000u     /* one attempt, admission included */
+#define PATIENCE_MS 60000u /* the default for all attempts */
+#define RETRY_MS 200       /* between two looks for a credential or for anybody there */
+#define END_NS \
+  (3 * HATO__SEC) /* for executors to end by themselves: what functions keep has two to be destroyed */
 
 void daemon_end(daemon_state *d, int code, hato_status status, const char *fmt, ...) {
   if (d->ended) return;
@@ -88,8 +89,8 @@ static bool watch(daemon_state *d, int fd, uint64_t tag) {
 }
 
 static void init_lists(daemon_state *d) {
-  hato__link *lists[] = {&d->idle,       &d->hungry,      &d->flush,  &d->needs,    &d->covers, &d->queue,
-                         &d->free_tasks, &d->free_pieces, &d->pieces, &d->all_specs};
+  hato__link *lists[] = {&d->idle,  &d->hungry,     &d->flush,       &d->needs,  &d->covers,
+                         &d->queue, &d->free_tasks, &d->free_pieces, &d->pieces, &d->all_specs};
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) hato__list_init(lists[i]);
 }
 
@@ -100,7 +101,8 @@ static hato_status set_up(daemon_state *d, const daemon_options *o, hato_error *
   init_lists(d);
   pthread_mutex_init(&d->lock, NULL);
   hato__hostname(d->node, sizeof d->node);
-  if (o->hato_path) snprintf(d->hato_path, sizeof d->hato_path, "%s", o->hato_path);
+  if (o->hato_path)
+    snprintf(d->hato_path, sizeof d->hato_path, "%s", o->hato_path);
   else if (!hato__self_exe(d->hato_path, sizeof d->hato_path))
     return hato__fail(err, HATO_SYSTEM, "cannot find out the path of this program");
   sigset_t set;
@@ -134,8 +136,9 @@ static bool pause_a_little(daemon_state *d, int ms) {
 }
 
 static int exit_code_of(hato_status status) {
-  return status == HATO_PEER_AUTH || status == HATO_PROTOCOL || status == HATO_PERMISSION ? DAEMON_EXIT_REFUSED
-                                                                                            : DAEMON_EXIT_NEVER;
+  return status == HATO_PEER_AUTH || status == HATO_PROTOCOL || status == HATO_PERMISSION
+             ? DAEMON_EXIT_REFUSED
+             : DAEMON_EXIT_NEVER;
 }
 
 static int dial(daemon_state *d, hato_error *err) {
@@ -165,9 +168,15 @@ static int dial(daemon_state *d, hato_error *err) {
 }
 
 static void enlist(daemon_state *d) {
-  proto_daemon m = {.instance = 1, .launch = d->o->launch, .member = member_of(d->o), .slots = d->n_slots,
-                    .cores = topo_cores(d->topo), .pid = (uint32_t)getpid(), .host = d->node,
-                    .host_len = (uint32_t)strlen(d->node), .version = HATO__VERSION,
+  proto_daemon m = {.instance = 1,
+                    .launch = d->o->launch,
+                    .member = member_of(d->o),
+                    .slots = d->n_slots,
+                    .cores = topo_cores(d->topo),
+                    .pid = (uint32_t)getpid(),
+                    .host = d->node,
+                    .host_len = (uint32_t)strlen(d->node),
+                    .version = HATO__VERSION,
                     .version_len = (uint32_t)strlen(HATO__VERSION)};
   hato__random(&m.id, sizeof m.id);
   d->enlist_by = hato__now() + DAEMON_ENLIST_NS;
@@ -249,7 +258,8 @@ static void tear_down(daemon_state *d) {
   for (unsigned i = 0; d->slots && i < d->n_slots; i++) free_tasks(d, &d->slots[i].runs);
   free_tasks(d, &d->queue);
   for (unsigned i = 0; d->slots && i < d->n_slots; i++) free_slot(d, &d->slots[i]);
-  for (hato__link *l; (l = hato__list_pop(&d->pieces));) daemon_piece_free(d, HATO__ENTRY(l, daemon_piece, link));
+  for (hato__link *l; (l = hato__list_pop(&d->pieces));)
+    daemon_piece_free(d, HATO__ENTRY(l, daemon_piece, link));
   for (hato__link *l; (l = hato__list_pop(&d->free_tasks));) free(HATO__ENTRY(l, daemon_tasks, link));
   for (hato__link *l; (l = hato__list_pop(&d->free_pieces));) free(HATO__ENTRY(l, daemon_piece, link));
   pthread_mutex_unlock(&d->lock);

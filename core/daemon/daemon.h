@@ -40,11 +40,12 @@ typedef struct daemon_options {
   unsigned member;        /* which member of its launch this is, from 0 */
   const char *member_env; /* a variable that says so instead, when it is a number; NULL: none */
   uint64_t launch;        /* the launch that started it; 0: by hand */
-  const char *local_dir;  /* where shared objects are kept; NULL: a folder of this user's under $TMPDIR or /tmp */
-  const char *hato_path;  /* the program whose subcommand `executor` is run; NULL: this one */
-  uint64_t nofile_soft;   /* the soft descriptor limit that tasks get; 0: as it is */
-  uint64_t idle_exit_ns;  /* end when it had no task for so long; 0: never */
-  const hato__log *log;   /* may be NULL */
+  const char
+      *local_dir; /* where shared objects are kept; NULL: a folder of this user's under $TMPDIR or /tmp */
+  const char *hato_path; /* the program whose subcommand `executor` is run; NULL: this one */
+  uint64_t nofile_soft;  /* the soft descriptor limit that tasks get; 0: as it is */
+  uint64_t idle_exit_ns; /* end when it had no task for so long; 0: never */
+  const hato__log *log;  /* may be NULL */
 } daemon_options;
 
 /* Runs until the daemon's end and returns a DAEMON_EXIT_*, with words in err unless it is

@@ -45,8 +45,8 @@ static void beat(daemon_state *d, uint64_t now) {
   d->next_beat = now + d->beat_ns;
   d->silent = atomic_exchange_explicit(&d->heard, false, memory_order_relaxed) ? 0 : d->silent + 1;
   if (d->silent >= DAEMON_SILENT_BEATS)
-    daemon_end(d, DAEMON_EXIT_LOST, HATO_TIMED_OUT, "the dispatcher was silent for %u heartbeats of %.1f s", d->silent,
-               (double)d->beat_ns / 1e9);
+    daemon_end(d, DAEMON_EXIT_LOST, HATO_TIMED_OUT, "the dispatcher was silent for %u heartbeats of %.1f s",
+               d->silent, (double)d->beat_ns / 1e9);
   proto_heartbeat_encode(daemon_control(d));
 }
 
@@ -65,8 +65,10 @@ static void withdraw(daemon_state *d, const char *why) {
 }
 
 static void idle(daemon_state *d, uint64_t now) {
-  if (d->queued > 0 || d->outstanding > 0) d->idle_since = 0;
-  else if (d->idle_since == 0) d->idle_since = now;
+  if (d->queued > 0 || d->outstanding > 0)
+    d->idle_since = 0;
+  else if (d->idle_since == 0)
+    d->idle_since = now;
   else if (d->o->idle_exit_ns && !d->draining && now >= d->idle_since + d->o->idle_exit_ns)
     withdraw(d, "it had no task for long enough");
 }

@@ -16,13 +16,17 @@ void daemon_objects_open(daemon_state *d) {
   const char *tmp = getenv("TMPDIR");
   char dir[PATH_MAX];
   int n;
-  if (d->o->local_dir) n = snprintf(dir, sizeof dir, "%s/objects", d->o->local_dir);
-  else n = snprintf(dir, sizeof dir, "%s/hato-%u-objects", tmp && *tmp ? tmp : "/tmp", (unsigned)getuid());
+  if (d->o->local_dir)
+    n = snprintf(dir, sizeof dir, "%s/objects", d->o->local_dir);
+  else
+    n = snprintf(dir, sizeof dir, "%s/hato-%u-objects", tmp && *tmp ? tmp : "/tmp", (unsigned)getuid());
   hato_error err = {0};
   hato_status rc = n < (int)sizeof dir ? hato__make_dir(dir, 0700, true, &err)
                                        : hato__fail(&err, HATO_INVALID, "a folder's path of %d bytes", n);
-  if (rc == HATO_OK) memcpy(d->objects, dir, (size_t)n + 1);
-  else snprintf(d->objects_why, sizeof d->objects_why, "%s", err.text);
+  if (rc == HATO_OK)
+    memcpy(d->objects, dir, (size_t)n + 1);
+  else
+    snprintf(d->objects_why, sizeof d->objects_why, "%s", err.text);
 }
 
 bool daemon_object_path(const daemon_state *d, const uint8_t hash[32], char *out, size_t n) {
@@ -94,9 +98,10 @@ hato_status daemon_object_part(daemon_state *d, const net_frame *f, hato_error *
   if (m.offset == 0) {
     rc = begin(d, &m, err);
     if (rc != HATO_OK) return rc;
-  } else if (!o->busy || memcmp(o->hash, m.hash, sizeof m.hash) != 0 || m.offset != o->got || m.total != o->total) {
-    return hato__fail(err, HATO_PROTOCOL, "OBJECT: offset: %llu of %llu, has %llu", (unsigned long long)m.offset,
-                      (unsigned long long)m.total, (unsigned long long)o->got);
+  } else if (!o->busy || memcmp(o->hash, m.hash, sizeof m.hash) != 0 || m.offset != o->got ||
+             m.total != o->total) {
+    return hato__fail(err, HATO_PROTOCOL, "OBJECT: offset: %llu of %llu, has %llu",
+                      (unsigned long long)m.offset, (unsigned long long)m.total, (unsigned long long)o->got);
   }
   if (o->fd >= 0) {
     mbedtls_sha256_update_ret(o->sha, m.data, m.len);

@@ -80,14 +80,17 @@ void daemon_results_after(daemon_state *d, const uint8_t *record, uint32_t len) 
   proto_results_begin(&w, &frame);
   proto_results_add_raw(&w, record, len);
   proto_results_end(&w);
-  if (frame.failed) daemon_no_memory(d);
-  else daemon_piece_up(d, NULL, frame.data, frame.len);
+  if (frame.failed)
+    daemon_no_memory(d);
+  else
+    daemon_piece_up(d, NULL, frame.data, frame.len);
   hato__buf_free(&frame);
 }
 
 void daemon_error_results(daemon_state *d, uint64_t first, uint32_t count, uint32_t attempt, int value,
                           const char *words) {
-  proto_result r = {.attempt = attempt, .error = (uint16_t)value, .words = words, .words_len = (uint32_t)strlen(words)};
+  proto_result r = {
+      .attempt = attempt, .error = (uint16_t)value, .words = words, .words_len = (uint32_t)strlen(words)};
   for (uint32_t i = 0; i < count; i++) {
     r.task = first + i;
     daemon_result(d, &r);

@@ -78,17 +78,28 @@ static hato_status on_credit(daemon_state *d, const net_frame *f, hato_error *er
 
 static hato_status handle(daemon_state *d, const net_frame *f, hato_error *err) {
   switch (f->type) {
-  case PROTO_ASSIGN: return daemon_assign(d, f, err);
-  case PROTO_PIECE: return on_piece(d, f, err);
-  case PROTO_CREDIT: return on_credit(d, f, err);
-  case PROTO_SPEC: return daemon_spec_part(d, f, err);
-  case PROTO_SPEC_DROP: return daemon_spec_gone(d, f, err);
-  case PROTO_TAKE: return on_take(d, f, err);
-  case PROTO_INTERRUPT: return on_interrupt(d, f, err);
-  case PROTO_DRAIN: return on_drain(d, f, err);
-  case PROTO_ENLISTED: return on_enlisted(d, f, err);
-  case PROTO_GOODBYE: return on_goodbye(d, f, err);
-  case PROTO_HEARTBEAT: return HATO_OK;
+  case PROTO_ASSIGN:
+    return daemon_assign(d, f, err);
+  case PROTO_PIECE:
+    return on_piece(d, f, err);
+  case PROTO_CREDIT:
+    return on_credit(d, f, err);
+  case PROTO_SPEC:
+    return daemon_spec_part(d, f, err);
+  case PROTO_SPEC_DROP:
+    return daemon_spec_gone(d, f, err);
+  case PROTO_TAKE:
+    return on_take(d, f, err);
+  case PROTO_INTERRUPT:
+    return on_interrupt(d, f, err);
+  case PROTO_DRAIN:
+    return on_drain(d, f, err);
+  case PROTO_ENLISTED:
+    return on_enlisted(d, f, err);
+  case PROTO_GOODBYE:
+    return on_goodbye(d, f, err);
+  case PROTO_HEARTBEAT:
+    return HATO_OK;
   default:
     return hato__fail(err, HATO_PROTOCOL, "%s (%u) is not for a daemon", proto_type_name(f->type), f->type);
   }
@@ -118,7 +129,8 @@ static void on_closed(void *owner, net_conn *c, hato_status why, const char *wor
   daemon_state *d = owner;
   daemon_lock(d);
   d->closed = true;
-  daemon_end(d, DAEMON_EXIT_LOST, why == HATO_OK ? HATO_CLOSED : why, "lost the connection to the dispatcher: %s", words ? words : hato_strerror(why));
+  daemon_end(d, DAEMON_EXIT_LOST, why == HATO_OK ? HATO_CLOSED : why,
+             "lost the connection to the dispatcher: %s", words ? words : hato_strerror(why));
   daemon_nudge(d);
   pthread_mutex_unlock(&d->lock);
 }

@@ -21,8 +21,10 @@ hato__buf *daemon_slot_out(daemon_state *d, daemon_slot *s) {
 void daemon_slot_release(daemon_state *d, daemon_slot *s, bool all) {
   size_t n = all ? s->staged.len : s->covered;
   hato__buf_append(&s->out, s->staged.data, n);
-  if (n == s->staged.len) hato__buf_clear(&s->staged);
-  else hato__buf_consume(&s->staged, n);
+  if (n == s->staged.len)
+    hato__buf_clear(&s->staged);
+  else
+    hato__buf_consume(&s->staged, n);
   s->covered = 0;
   if (s->out.failed || s->staged.failed) daemon_no_memory(d);
   due(d, s);
@@ -68,7 +70,8 @@ static unsigned gather(daemon_slot *s, struct iovec *iov) {
     iov[n++] = (struct iovec){(void *)p->at, p->len};
     l = l->next;
   }
-  if (s->sent < s->sending.len) iov[n++] = (struct iovec){s->sending.data + s->sent, s->sending.len - s->sent};
+  if (s->sent < s->sending.len)
+    iov[n++] = (struct iovec){s->sending.data + s->sent, s->sending.len - s->sent};
   for (; l != &s->pieces && n < PIPE_PIECES; l = l->next) {
     daemon_piece *p = HATO__ENTRY(l, daemon_piece, link);
     iov[n++] = (struct iovec){(void *)p->at, p->len};
@@ -127,11 +130,13 @@ void daemon_slot_flush(daemon_state *d, daemon_slot *s) {
     ssize_t n = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
     int e = errno;
     daemon_lock(d);
-    if (n >= 0) consume(d, s, (size_t)n);
+    if (n >= 0)
+      consume(d, s, (size_t)n);
     else if (e == EAGAIN) {
       arm(d, s);
       break;
-    } else if (e != EINTR) break; /* it died; its pidfd says so */
+    } else if (e != EINTR)
+      break; /* it died; its pidfd says so */
   }
   s->writing = false;
 }

@@ -74,8 +74,8 @@ hato_status daemon_assign(daemon_state *d, const net_frame *f, hato_error *err) 
   if (!spec || !spec->complete)
     return hato__fail(err, HATO_PROTOCOL, "ASSIGN: spec: no specification %u was sent", a.spec);
   if (a.count > DAEMON_QUEUE_MAX - d->queued)
-    return hato__fail(err, HATO_PROTOCOL, "ASSIGN: count: %u tasks for %u slots that have %llu", a.count, d->n_slots,
-                      (unsigned long long)d->queued);
+    return hato__fail(err, HATO_PROTOCOL, "ASSIGN: count: %u tasks for %u slots that have %llu", a.count,
+                      d->n_slots, (unsigned long long)d->queued);
   if (d->draining) { /* it crossed our DRAIN */
     proto_run r = {.first = a.first, .count = a.count, .attempt = a.attempt};
     proto_runs_encode(daemon_control(d), PROTO_TAKEN, &r, 1);

@@ -62,7 +62,8 @@ static bool report(daemon_state *d, daemon_slot *s, const proto_result *r) {
 }
 
 /* Passes records on as they came, in stretches. */
-static hato_status on_results(daemon_state *d, daemon_slot *s, const uint8_t *body, size_t len, hato_error *err) {
+static hato_status on_results(daemon_state *d, daemon_slot *s, const uint8_t *body, size_t len,
+                              hato_error *err) {
   proto_results_reader reader;
   hato_status rc = proto_results_decode(&reader, body, len, err);
   if (rc != HATO_OK) return rc;
@@ -71,7 +72,8 @@ static hato_status on_results(daemon_state *d, daemon_slot *s, const uint8_t *bo
   uint32_t stretch = 0, count = 0;
   int more;
   while ((more = proto_results_next(&reader, &r, err)) == 1) {
-    bool ours = report(d, s, &r), plain = ours && !(r.flags & (PROTO_RESULT_OUT_MORE | PROTO_RESULT_ERR_MORE));
+    bool ours = report(d, s, &r),
+         plain = ours && !(r.flags & (PROTO_RESULT_OUT_MORE | PROTO_RESULT_ERR_MORE));
     if (plain) {
       if (count++ == 0) from = r.raw;
       stretch += r.raw_len;
@@ -103,7 +105,8 @@ static hato_status on_piece(daemon_state *d, daemon_slot *s, net_data *data, con
   return HATO_OK;
 }
 
-static hato_status on_credit(daemon_state *d, daemon_slot *s, const uint8_t *body, size_t len, hato_error *err) {
+static hato_status on_credit(daemon_state *d, daemon_slot *s, const uint8_t *body, size_t len,
+                             hato_error *err) {
   proto_credit m;
   hato_status rc = proto_credit_decode(&m, body, len, err);
   if (rc != HATO_OK) return rc;
@@ -117,9 +120,12 @@ static hato_status on_frame(daemon_state *d, daemon_slot *s, net_data *data, con
   const uint8_t *body = frame + PROTO_HEADER;
   size_t n = len - PROTO_HEADER;
   switch (frame[3]) {
-  case PROTO_RESULTS: return on_results(d, s, body, n, err);
-  case PROTO_PIECE: return on_piece(d, s, data, frame, len, err);
-  case PROTO_CREDIT: return on_credit(d, s, body, n, err);
+  case PROTO_RESULTS:
+    return on_results(d, s, body, n, err);
+  case PROTO_PIECE:
+    return on_piece(d, s, data, frame, len, err);
+  case PROTO_CREDIT:
+    return on_credit(d, s, body, n, err);
   default:
     return hato__fail(err, HATO_PROTOCOL, "%s (%u) is not for a daemon", proto_type_name(frame[3]), frame[3]);
   }

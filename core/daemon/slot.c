@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SLOT_FD 3            /* the socket in the executor */
+#define SLOT_FD 3             /* the socket in the executor */
 #define SLOT_BUFFER (1 << 20) /* of the socket, as far as the system lets us */
 
 static int spawn_attributes(posix_spawnattr_t *attr, posix_spawn_file_actions_t *files, int fd) {
@@ -44,7 +44,8 @@ static int spawn(daemon_state *d, daemon_slot *s, int fd) {
   if (bound) {
     old.set = CPU_ALLOC(mine.size * 8);
     old.size = mine.size;
-    bound = old.set && sched_getaffinity(0, old.size, old.set) == 0 && sched_setaffinity(0, mine.size, mine.set) == 0;
+    bound = old.set && sched_getaffinity(0, old.size, old.set) == 0 &&
+            sched_setaffinity(0, mine.size, mine.set) == 0;
     if (!bound) hato__warn(d->log, "BIND-FAILED", "slot %u cannot be bound to its cores", s->index);
   }
   posix_spawnattr_init(&attr);
@@ -67,8 +68,10 @@ static bool watch(daemon_state *d, int fd, uint64_t tag) {
 
 bool daemon_slot_start(daemon_state *d, daemon_slot *s) {
   int fds[2] = {-1, -1}, e = 0, size = SLOT_BUFFER;
-  if (!s->in && !(s->in = malloc(DAEMON_READ))) e = ENOMEM;
-  else if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) e = errno;
+  if (!s->in && !(s->in = malloc(DAEMON_READ)))
+    e = ENOMEM;
+  else if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0)
+    e = errno;
   for (int i = 0; i < 2 && !e; i++) (void)setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
   if (!e) e = spawn(d, s, fds[1]);
   if (fds[1] >= 0) close(fds[1]);
@@ -84,7 +87,8 @@ bool daemon_slot_start(daemon_state *d, daemon_slot *s) {
   if (e)
     daemon_end(d, DAEMON_EXIT_FAILED, HATO_SYSTEM, "%s: cannot start an executor (%s executor): %s", d->node,
                d->hato_path, strerror(e));
-  else hato__debug(d->log, "EXECUTOR-START", "slot %u: process %d", s->index, (int)s->pid);
+  else
+    hato__debug(d->log, "EXECUTOR-START", "slot %u: process %d", s->index, (int)s->pid);
   return e == 0;
 }
 
@@ -166,8 +170,11 @@ static void report_dead(daemon_state *d, daemon_slot *s, daemon_tasks *t, const 
   char words[PROTO_RESULT_WORDS_MAX + 512]; /* cut where it is encoded */
   snprintf(words, sizeof words, "executor on %s %s %s %s", d->node, how,
            t->spec->kind == PROTO_FUNCTION ? "in" : "while it ran", t->spec->name);
-  proto_result r = {.task = t->a.first, .attempt = t->a.attempt, .error = value ? value : HATO_RESET,
-                    .words = value ? "" : words, .words_len = value ? 0 : (uint32_t)strlen(words)};
+  proto_result r = {.task = t->a.first,
+                    .attempt = t->a.attempt,
+                    .error = value ? value : HATO_RESET,
+                    .words = value ? "" : words,
+                    .words_len = value ? 0 : (uint32_t)strlen(words)};
   daemon_stream *stream = daemon_stream_find(d, r.task, r.attempt);
   hato__buf record = {0};
   for (uint8_t ch = PROTO_CH_OUT; stream && ch <= PROTO_CH_ERR; ch++) {
@@ -182,8 +189,10 @@ static void report_dead(daemon_state *d, daemon_slot *s, daemon_tasks *t, const 
   }
   hato__buf_clear(&record);
   proto_result_encode(&record, &r);
-  if (record.failed) daemon_no_memory(d);
-  else daemon_results_after(d, record.data, (uint32_t)record.len);
+  if (record.failed)
+    daemon_no_memory(d);
+  else
+    daemon_results_after(d, record.data, (uint32_t)record.len);
   hato__buf_free(&record);
 }
 
@@ -233,8 +242,10 @@ static void start_again(daemon_state *d, daemon_slot *s) {
 }
 
 static void describe(const siginfo_t *info, const daemon_slot *s, char *how, size_t n) {
-  if (info->si_code == CLD_EXITED) snprintf(how, n, "exited with %d", info->si_status);
-  else snprintf(how, n, "ended by signal %d (%s)", info->si_status, strsignal(info->si_status));
+  if (info->si_code == CLD_EXITED)
+    snprintf(how, n, "exited with %d", info->si_status);
+  else
+    snprintf(how, n, "ended by signal %d (%s)", info->si_status, strsignal(info->si_status));
   if (s->fault) {
     size_t at = strlen(how);
     snprintf(how + at, n - at, " (%s)", s->fault);
@@ -257,9 +268,11 @@ static void clean(daemon_state *d, daemon_slot *s) {
 
 void daemon_slot_gone(daemon_state *d, daemon_slot *s) {
   siginfo_t info = {0};
-  if (s->pid == 0 || waitid(P_PIDFD, (id_t)s->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0)
+  if (s->pid == 0 || waitid(P_PIDFD, (id_t)s->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+      info.si_pid == 0)
     return;
-  while (daemon_slot_read(d, s)) {} /* the results it had written */
+  while (daemon_slot_read(d, s)) {
+  } /* the results it had written */
   waitid(P_PIDFD, (id_t)s->pidfd, &info, WEXITED | WNOHANG);
   char how[512];
   daemon_lock(d);

@@ -98,19 +98,21 @@ hato_status daemon_spec_part(daemon_state *d, const net_frame *f, hato_error *er
   if (rc != HATO_OK) return rc;
   daemon_spec *s = daemon_spec_find(d, m.number);
   if (s && (s->complete || m.offset != s->bytes.len || m.total != s->total))
-    return hato__fail(err, HATO_PROTOCOL, "SPEC: offset: specification %u at %u of %u, has %zu of %u", m.number,
-                      m.offset, m.total, s->bytes.len, s->total);
+    return hato__fail(err, HATO_PROTOCOL, "SPEC: offset: specification %u at %u of %u, has %zu of %u",
+                      m.number, m.offset, m.total, s->bytes.len, s->total);
   if (!s) {
     if (m.offset != 0 || m.total > PROTO_SPEC_MAX)
-      return hato__fail(err, HATO_PROTOCOL, "SPEC: specification %u begins at %u of %u bytes", m.number, m.offset,
-                        m.total);
+      return hato__fail(err, HATO_PROTOCOL, "SPEC: specification %u begins at %u of %u bytes", m.number,
+                        m.offset, m.total);
     s = spec_new(d, m.number);
     if (!s) return HATO_OK;
     s->total = m.total;
   }
   hato__buf_append(&s->bytes, m.data, m.len);
-  if (s->bytes.failed) daemon_no_memory(d);
-  else if (s->bytes.len == s->total) return complete(d, s, err);
+  if (s->bytes.failed)
+    daemon_no_memory(d);
+  else if (s->bytes.len == s->total)
+    return complete(d, s, err);
   return HATO_OK;
 }
 

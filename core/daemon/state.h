@@ -23,15 +23,16 @@
 #include <sys/types.h>
 #include <uthash.h>
 
-#define DAEMON_BATCH_NS 1000000.0     /* work handed to an executor at once */
+#define DAEMON_BATCH_NS 1000000.0 /* work handed to an executor at once */
 #define DAEMON_BATCH_MAX 1024u
-#define DAEMON_BATCH_COMMANDS 4u      /* commands fill a batch sooner: none may hoard processes to start */
-#define DAEMON_FUNCTION_GRACE_NS UINT64_C(1000000000) /* an interrupted function, before its executor is killed */
+#define DAEMON_BATCH_COMMANDS 4u /* commands fill a batch sooner: none may hoard processes to start */
+#define DAEMON_FUNCTION_GRACE_NS \
+  UINT64_C(1000000000) /* an interrupted function, before its executor is killed */
 /* Of the executor's contract (executor/executor.h, which this layer does not know; the tests compare). */
 #define DAEMON_EXECUTOR_RESTART 75
 #define DAEMON_EXECUTOR_GRACE_NS UINT64_C(5000000000)
-#define DAEMON_BARREN_MAX 3u          /* restarts of an executor without one result */
-#define DAEMON_SILENT_BEATS 3u        /* heartbeats without a word from the dispatcher */
+#define DAEMON_BARREN_MAX 3u   /* restarts of an executor without one result */
+#define DAEMON_SILENT_BEATS 3u /* heartbeats without a word from the dispatcher */
 #define DAEMON_ENLIST_NS UINT64_C(30000000000)
 #define DAEMON_DRAIN_STEP_NS UINT64_C(200000000)
 #define DAEMON_QUEUE_MAX UINT64_C(4000000) /* far above slots and prefetch: a peer that sends more is mad */
@@ -39,22 +40,23 @@
 
 typedef struct daemon_spec {
   UT_hash_handle hh;
-  hato__link all;    /* in d->all_specs: dropped ones too */
-  uint32_t number;   /* the dispatcher's */
-  uint32_t local;    /* ours, to executors: the dispatcher may use its own again before the last task here ends */
-  hato__buf bytes;   /* as executors get it; while parts arrive, as they came */
+  hato__link all;  /* in d->all_specs: dropped ones too */
+  uint32_t number; /* the dispatcher's */
+  uint32_t
+      local; /* ours, to executors: the dispatcher may use its own again before the last task here ends */
+  hato__buf bytes; /* as executors get it; while parts arrive, as they came */
   uint32_t total;
   bool complete;
-  bool dropped;      /* freed with its last run of tasks */
-  bool one_by_one;   /* has a time limit: its clock starts with STARTED */
+  bool dropped;    /* freed with its last run of tasks */
+  bool one_by_one; /* has a time limit: its clock starts with STARTED */
   uint8_t kind;
-  char name[96];     /* symbol or program, for words */
-  int failed;        /* no task of it can run: the error value and words */
+  char name[96]; /* symbol or program, for words */
+  int failed;    /* no task of it can run: the error value and words */
   char *why;
-  uint32_t runs;     /* runs of tasks that refer to it */
+  uint32_t runs;          /* runs of tasks that refer to it */
   double mean, deviation; /* of its tasks' durations, ns */
   uint64_t samples;
-  uint64_t *known;   /* a bit a slot: its executor has it */
+  uint64_t *known; /* a bit a slot: its executor has it */
 } daemon_spec;
 
 /* Argument bytes that the runs of one ASSIGN share. */
@@ -93,16 +95,16 @@ typedef struct daemon_stream {
 
 typedef struct daemon_slot {
   unsigned index;
-  hato__link idle;   /* in d->idle (nothing to do) or d->hungry (could take more) */
-  hato__link flush;  /* in d->flush: there are bytes to write */
-  hato__link needs;  /* in d->needs: staged bytes wait for a fill */
-  hato__link covers; /* in d->covers: staged bytes wait for the end of a fill */
-  hato__link runs;   /* tasks handed out, in order */
+  hato__link idle;             /* in d->idle (nothing to do) or d->hungry (could take more) */
+  hato__link flush;            /* in d->flush: there are bytes to write */
+  hato__link needs;            /* in d->needs: staged bytes wait for a fill */
+  hato__link covers;           /* in d->covers: staged bytes wait for the end of a fill */
+  hato__link runs;             /* tasks handed out, in order */
   uint32_t outstanding, ahead; /* handed out and unreported; with at most `ahead` it takes more */
 
   pid_t pid; /* 0: no executor */
   int pidfd, fd;
-  bool ended;   /* its socket is at its end or broken, or it was killed; it is not gone yet */
+  bool ended;        /* its socket is at its end or broken, or it was killed; it is not gone yet */
   uint64_t reported; /* results since it was started */
   unsigned barren;   /* restarts in a row without a result */
   uint64_t kill_at;  /* when the interrupted head has had its grace; 0: none */
@@ -116,9 +118,9 @@ typedef struct daemon_slot {
   bool need;        /* some of staged is not reported by any fill yet */
   hato__buf out;
   hato__link pieces;
-  bool writing;     /* a thread writes without the lock; it alone touches `sending` and `partial` */
-  bool armed;       /* waits for EPOLLOUT */
-  bool partial;     /* the first piece is partly written and must go on */
+  bool writing; /* a thread writes without the lock; it alone touches `sending` and `partial` */
+  bool armed;   /* waits for EPOLLOUT */
+  bool partial; /* the first piece is partly written and must go on */
   hato__buf sending;
   size_t sent;
 
@@ -149,7 +151,7 @@ typedef struct daemon_state {
   char objects[PATH_MAX]; /* the folder; "": none could be made, why in objects_why */
   char objects_why[512];
   topo *topo;
-  char **env; /* of executors */
+  char **env;    /* of executors */
   pid_t *before; /* children that were there before; not ours to kill */
   unsigned n_before;
   int epoll, wake_fd, signal_fd;
@@ -186,10 +188,10 @@ typedef struct daemon_state {
   unsigned signals;    /* that asked it to end */
   uint64_t idle_since; /* 0: it has tasks */
   bool draining;
-  uint64_t drain_next;   /* when to interrupt what runs next; 0: it may finish */
-  int goodbye;           /* 1 queued, 2 in flight, 3 in the kernel */
-  bool closed;           /* the connection; no more callbacks */
-  bool ended;            /* leave the loop, with: */
+  uint64_t drain_next; /* when to interrupt what runs next; 0: it may finish */
+  int goodbye;         /* 1 queued, 2 in flight, 3 in the kernel */
+  bool closed;         /* the connection; no more callbacks */
+  bool ended;          /* leave the loop, with: */
   int code;
   hato_error why;
 } daemon_state;
@@ -226,8 +228,9 @@ daemon_piece *daemon_piece_new(daemon_state *d, net_data *data, const uint8_t *a
 void daemon_piece_free(daemon_state *d, daemon_piece *p);
 
 /* ---- queue.c ---- */
-daemon_tasks *daemon_tasks_cut(daemon_state *d, daemon_tasks *t, uint32_t n); /* the first n < count, as a new run */
-void daemon_tasks_skip(daemon_tasks *t, uint32_t n);                          /* n < count */
+daemon_tasks *daemon_tasks_cut(daemon_state *d, daemon_tasks *t,
+                               uint32_t n);          /* the first n < count, as a new run */
+void daemon_tasks_skip(daemon_tasks *t, uint32_t n); /* n < count */
 void daemon_tasks_free(daemon_state *d, daemon_tasks *t);
 hato_status daemon_assign(daemon_state *d, const net_frame *f, hato_error *err);
 void daemon_take(daemon_state *d, uint32_t count);
@@ -238,7 +241,8 @@ bool daemon_tasks_meet(const daemon_tasks *t, const proto_run *r, uint64_t *firs
 
 /* ---- hand.c ---- */
 void daemon_hand_out(daemon_state *d);
-void daemon_slot_ready(daemon_state *d, daemon_slot *s); /* its outstanding went down or its executor is gone */
+void daemon_slot_ready(daemon_state *d,
+                       daemon_slot *s); /* its outstanding went down or its executor is gone */
 void daemon_stage(daemon_state *d, daemon_slot *s, const daemon_tasks *t); /* SPEC when needed, and ASSIGN */
 void daemon_learn(daemon_spec *spec, uint64_t wall_ns);
 uint32_t daemon_batch(const daemon_spec *spec);
@@ -255,7 +259,7 @@ void daemon_interrupt_heads(daemon_state *d, int value);
 /* ---- pipe.c: bytes to an executor ---- */
 hato__buf *daemon_slot_out(daemon_state *d, daemon_slot *s); /* behind all that was staged or queued */
 void daemon_slot_piece(daemon_state *d, daemon_slot *s, const net_frame *f);
-void daemon_slot_flush(daemon_state *d, daemon_slot *s); /* may release the lock meanwhile */
+void daemon_slot_flush(daemon_state *d, daemon_slot *s);             /* may release the lock meanwhile */
 void daemon_slot_release(daemon_state *d, daemon_slot *s, bool all); /* staged bytes that may go */
 /* Forgets all bytes either way; waits for a writer, so the lock may be released meanwhile. */
 void daemon_slot_drop(daemon_state *d, daemon_slot *s);
@@ -276,12 +280,14 @@ void daemon_specs_free(daemon_state *d);
 void daemon_specs_forget(daemon_state *d, unsigned slot); /* a new executor knows none */
 void daemon_objects_open(daemon_state *d);
 hato_status daemon_object_part(daemon_state *d, const net_frame *f, hato_error *err);
-bool daemon_object_path(const daemon_state *d, const uint8_t hash[32], char *out, size_t n); /* false: not here */
+bool daemon_object_path(const daemon_state *d, const uint8_t hash[32], char *out,
+                        size_t n); /* false: not here */
 void daemon_object_abort(daemon_state *d);
 
 /* ---- stream.c ---- */
 daemon_stream *daemon_stream_find(daemon_state *d, uint64_t task, uint32_t attempt);
-daemon_stream *daemon_stream_of(daemon_state *d, daemon_slot *s, uint64_t task, uint32_t attempt); /* made when new */
+daemon_stream *daemon_stream_of(daemon_state *d, daemon_slot *s, uint64_t task,
+                                uint32_t attempt); /* made when new */
 void daemon_stream_end(daemon_state *d, daemon_stream *s);
 void daemon_streams_free(daemon_state *d);
 

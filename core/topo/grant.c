@@ -67,8 +67,10 @@ static bool same_host(const char *a, size_t n, const char *b) {
 /* Lines of the file that begin with this host: their number, or (column 2) the sum of what they say. */
 static unsigned host_lines(const topo_source *src, const char *path, bool column2) {
   char host[256], full[PATH_MAX];
-  if (src->hostname) snprintf(host, sizeof host, "%s", src->hostname);
-  else hato__hostname(host, sizeof host);
+  if (src->hostname)
+    snprintf(host, sizeof host, "%s", src->hostname);
+  else
+    hato__hostname(host, sizeof host);
   if (snprintf(full, sizeof full, "%s%s", src->root ? src->root : "", path) >= (int)sizeof full) return 0;
   hato__buf buf = {0};
   unsigned sum = 0;

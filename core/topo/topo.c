@@ -14,10 +14,10 @@ typedef struct topo_core {
 struct topo {
   topo_core *cores; /* in the machine's order, so that neighbours share caches */
   unsigned n_cores;
-  size_t size;        /* bytes of each set */
-  unsigned machine;   /* cores of the whole machine */
-  unsigned quota;     /* cores' worth of time, or TOPO_UNLIMITED */
-  unsigned granted;   /* CPUs, or 0 */
+  size_t size;         /* bytes of each set */
+  unsigned machine;    /* cores of the whole machine */
+  unsigned quota;      /* cores' worth of time, or TOPO_UNLIMITED */
+  unsigned granted;    /* CPUs, or 0 */
   bool dealt, wrapped; /* by topo_deal */
   bool loose;          /* a grant that counts cores but does not say which: others may have the same */
   char grant_words[96];
@@ -76,8 +76,10 @@ static hwloc_topology_t load(const topo_source *src) {
   char *old = getenv("HWLOC_PLUGINS_PATH") ? strdup(getenv("HWLOC_PLUGINS_PATH")) : NULL;
   setenv("HWLOC_PLUGINS_PATH", "", 1);
   int rc = hwloc_topology_init(&hw);
-  if (old) setenv("HWLOC_PLUGINS_PATH", old, 1);
-  else unsetenv("HWLOC_PLUGINS_PATH");
+  if (old)
+    setenv("HWLOC_PLUGINS_PATH", old, 1);
+  else
+    unsetenv("HWLOC_PLUGINS_PATH");
   free(old);
   if (rc != 0) return NULL;
   hwloc_topology_set_components(hw, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST, "x86");
@@ -85,7 +87,8 @@ static hwloc_topology_t load(const topo_source *src) {
   hwloc_topology_set_type_filter(hw, HWLOC_OBJ_CORE, HWLOC_TYPE_FILTER_KEEP_ALL);
   hwloc_topology_set_flags(hw, HWLOC_TOPOLOGY_FLAG_NO_DISTANCES | HWLOC_TOPOLOGY_FLAG_NO_MEMATTRS |
                                    HWLOC_TOPOLOGY_FLAG_NO_CPUKINDS | HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED);
-  if ((src->synthetic && hwloc_topology_set_synthetic(hw, src->synthetic) != 0) || hwloc_topology_load(hw) != 0) {
+  if ((src->synthetic && hwloc_topology_set_synthetic(hw, src->synthetic) != 0) ||
+      hwloc_topology_load(hw) != 0) {
     hwloc_topology_destroy(hw);
     return NULL;
   }
@@ -104,9 +107,12 @@ static bool add_core(topo *t, hwloc_const_cpuset_t pus, const cpu_set_t *allowed
   CPU_ZERO_S(t->size, set);
   int pu = -1;
   while ((pu = hwloc_bitmap_next(pus, pu)) >= 0)
-    if ((size_t)pu < t->size * 8 && CPU_ISSET_S((size_t)pu, t->size, allowed)) CPU_SET_S((size_t)pu, t->size, set);
-  if (CPU_COUNT_S(t->size, set) == 0) CPU_FREE(set);
-  else t->cores[t->n_cores++].pus = set;
+    if ((size_t)pu < t->size * 8 && CPU_ISSET_S((size_t)pu, t->size, allowed))
+      CPU_SET_S((size_t)pu, t->size, set);
+  if (CPU_COUNT_S(t->size, set) == 0)
+    CPU_FREE(set);
+  else
+    t->cores[t->n_cores++].pus = set;
   return true;
 }
 
@@ -222,7 +228,8 @@ void topo_deal(topo *t, unsigned member, unsigned of) {
     keep(t, member % cores, 1);
     share = 1;
   } else {
-    unsigned from = (unsigned)((uint64_t)cores * member / of), to = (unsigned)((uint64_t)cores * (member + 1) / of);
+    unsigned from = (unsigned)((uint64_t)cores * member / of),
+             to = (unsigned)((uint64_t)cores * (member + 1) / of);
     keep(t, from, share = to - from);
   }
   if (t->granted > share) t->granted = share;

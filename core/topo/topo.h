@@ -36,7 +36,7 @@ typedef struct topo_source {
   const char *root;                                   /* prefix of /proc and /sys */
   const char *(*getenv)(void *arg, const char *name); /* borrowed strings */
   void *arg;
-  const char *synthetic;                              /* hwloc's description of a machine */
+  const char *synthetic; /* hwloc's description of a machine */
   const char *hostname;
 } topo_source;
 
@@ -46,9 +46,9 @@ typedef struct topo_source {
 hato_status topo_probe(const topo_source *src, topo **out, hato_error *err);
 void topo_destroy(topo *t); /* NULL is fine */
 
-unsigned topo_cores(const topo *t);   /* that may be used, >= 1 */
-bool topo_granted(const topo *t);     /* by a batch system */
-const char *topo_how(const topo *t);  /* in words: "2 of 64 cores: Slurm grants 2 CPUs"; lives with t */
+unsigned topo_cores(const topo *t);  /* that may be used, >= 1 */
+bool topo_granted(const topo *t);    /* by a batch system */
+const char *topo_how(const topo *t); /* in words: "2 of 64 cores: Slurm grants 2 CPUs"; lives with t */
 
 /* Keeps only the share of member (0-based) when `of` daemons share this machine:
  * disjoint blocks of cores; where there are fewer cores than members one core,

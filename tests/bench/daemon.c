@@ -1,9 +1,9 @@
 /* A daemon with its executors by themselves, the dispatcher played over ipc: what a
  * daemon costs.
  *
- *   daemon functions OBJECT [N [SLOTS]]   N empty calls (symbol `empty` of OBJECT), a window of them sent ahead
- *   daemon commands [N [SLOTS]]           N commands /bin/true
- *   daemon trips OBJECT [N]               one call at a time
+ *   daemon functions OBJECT [N [SLOTS]]   N empty calls (symbol `empty` of OBJECT), a window of them sent
+ * ahead daemon commands [N [SLOTS]]           N commands /bin/true daemon trips OBJECT [N]               one
+ * call at a time
  *
  * Prints what it took and the daemon's own processor time a task. */
 #include "base/clock.h"
@@ -33,7 +33,11 @@ typedef struct rig {
 static void assign(rig *g) {
   while (g->sent < g->want && g->sent - g->done + g->chunk <= g->window) {
     uint64_t n = g->want - g->sent < g->chunk ? g->want - g->sent : g->chunk;
-    proto_assign a = {.spec = 1, .args = PROTO_ARGS_NONE, .first = g->sent + 1, .count = (uint32_t)n, .attempt = 1,
+    proto_assign a = {.spec = 1,
+                      .args = PROTO_ARGS_NONE,
+                      .first = g->sent + 1,
+                      .count = (uint32_t)n,
+                      .attempt = 1,
                       .index = (uint32_t)g->sent};
     proto_assign_encode(&g->out, &a, 0);
     g->sent += n;
@@ -135,8 +139,9 @@ static void trips(rig *g, uint64_t n) {
     t[i] = hato__now() - from;
   }
   qsort(t, n, sizeof *t, by_value);
-  printf("{\"row\":\"trips\",\"n\":%llu,\"median_ns\":%llu,\"p10_ns\":%llu,\"p90_ns\":%llu}\n", (unsigned long long)n,
-         (unsigned long long)t[n / 2], (unsigned long long)t[n / 10], (unsigned long long)t[n * 9 / 10]);
+  printf("{\"row\":\"trips\",\"n\":%llu,\"median_ns\":%llu,\"p10_ns\":%llu,\"p90_ns\":%llu}\n",
+         (unsigned long long)n, (unsigned long long)t[n / 2], (unsigned long long)t[n / 10],
+         (unsigned long long)t[n * 9 / 10]);
   free(t);
 }
 
@@ -149,14 +154,16 @@ static void rate(rig *g, const char *row, uint64_t n, pid_t pid, unsigned slots)
   uint64_t from = hato__now();
   run(g, n);
   double s = (double)(hato__now() - from) / 1e9;
-  printf("{\"row\":\"%s\",\"n\":%llu,\"per_s\":%.0f,\"daemon_ns\":%.0f,\"failed\":%llu}\n", row, (unsigned long long)n,
-         (double)n / s, (cpu_ms(pid) - cpu) * 1e6 / (double)n, (unsigned long long)g->failed);
+  printf("{\"row\":\"%s\",\"n\":%llu,\"per_s\":%.0f,\"daemon_ns\":%.0f,\"failed\":%llu}\n", row,
+         (unsigned long long)n, (double)n / s, (cpu_ms(pid) - cpu) * 1e6 / (double)n,
+         (unsigned long long)g->failed);
 }
 
 static int play_daemon(char **argv) {
   int fd = 2;
   hato__log log = {.level = HATO__LOG_WARN, .write = hato__log_to_fd, .arg = &fd};
-  daemon_options o = {.urls = (const char *const *)&argv[2], .n_urls = 1, .slots = (unsigned)atoi(argv[3]), .log = &log};
+  daemon_options o = {
+      .urls = (const char *const *)&argv[2], .n_urls = 1, .slots = (unsigned)atoi(argv[3]), .log = &log};
   return daemon_run(&o, NULL);
 }
 
@@ -165,16 +172,22 @@ int main(int argc, char **argv) {
   if (argc > 3 && strcmp(argv[1], "daemon") == 0) return play_daemon(argv);
   bool commands = argc > 1 && strcmp(argv[1], "commands") == 0;
   int at = commands ? 2 : 3;
-  if (argc < at) return fprintf(stderr, "usage: daemon functions|trips OBJECT [N [SLOTS]] | commands [N [SLOTS]]\n"), 2;
-  uint64_t n = argc > at ? strtoull(argv[at], NULL, 10) : commands ? 10000 : argv[1][0] == 't' ? 20000 : 1000000;
+  if (argc < at)
+    return fprintf(stderr, "usage: daemon functions|trips OBJECT [N [SLOTS]] | commands [N [SLOTS]]\n"), 2;
+  uint64_t n = argc > at           ? strtoull(argv[at], NULL, 10)
+               : commands          ? 10000
+               : argv[1][0] == 't' ? 20000
+                                   : 1000000;
   char url[64], *slots = argc > at + 1 ? argv[at + 1] : "2";
   rig g = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
   net_listener *l;
   net_auth auth = {0};
   hato_error err;
   snprintf(url, sizeof url, "abstract://hato-bench-%d", (int)getpid());
-  if (net_listen(url, &auth, NULL, admitted, &g, &l, &err) != HATO_OK) return fprintf(stderr, "%s\n", err.text), 1;
-  char *args[] = {argv[0], "daemon", url, slots, NULL}, *true_[] = {"/bin/true", NULL}, *env[] = {"PATH=/bin", NULL};
+  if (net_listen(url, &auth, NULL, admitted, &g, &l, &err) != HATO_OK)
+    return fprintf(stderr, "%s\n", err.text), 1;
+  char *args[] = {argv[0], "daemon", url, slots, NULL}, *true_[] = {"/bin/true", NULL},
+       *env[] = {"PATH=/bin", NULL};
   pid_t pid;
   if (posix_spawn(&pid, "/proc/self/exe", NULL, NULL, args, environ) != 0) return 1;
   pthread_mutex_lock(&g.lock);
@@ -186,8 +199,10 @@ int main(int argc, char **argv) {
   proto_spec_send(&g.out, 1, b.data, (uint32_t)b.len);
   hato__buf_free(&b);
   pthread_mutex_unlock(&g.lock);
-  if (argv[1][0] == 't') trips(&g, n);
-  else rate(&g, argv[1], n, pid, (unsigned)atoi(slots));
+  if (argv[1][0] == 't')
+    trips(&g, n);
+  else
+    rate(&g, argv[1], n, pid, (unsigned)atoi(slots));
   fflush(stdout);
   kill(pid, SIGKILL);
   waitpid(pid, NULL, 0);

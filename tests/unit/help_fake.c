@@ -12,10 +12,16 @@
 
 int fake_daemon(char **argv) {
   static int log_fd = 2;
-  hato__log log = {.level = getenv("TEST_DEBUG") ? HATO__LOG_DEBUG : HATO__LOG_WARN, .write = hato__log_to_fd, .arg = &log_fd};
-  daemon_options o = {.urls = (const char *const *)&argv[0], .n_urls = 1, .slots = (unsigned)atoi(argv[1]),
-                      .local_dir = argv[2], .patience_ms = (uint64_t)atoi(argv[3]),
-                      .idle_exit_ns = (uint64_t)atoi(argv[4]) * HATO__MS, .log = &log};
+  hato__log log = {.level = getenv("TEST_DEBUG") ? HATO__LOG_DEBUG : HATO__LOG_WARN,
+                   .write = hato__log_to_fd,
+                   .arg = &log_fd};
+  daemon_options o = {.urls = (const char *const *)&argv[0],
+                      .n_urls = 1,
+                      .slots = (unsigned)atoi(argv[1]),
+                      .local_dir = argv[2],
+                      .patience_ms = (uint64_t)atoi(argv[3]),
+                      .idle_exit_ns = (uint64_t)atoi(argv[4]) * HATO__MS,
+                      .log = &log};
   if (strcmp(argv[5], "-") != 0) o.credential = argv[5];
   return daemon_run(&o, NULL);
 }
@@ -74,13 +80,17 @@ static hato_status fake_frame(void *owner, net_conn *c, const net_frame *m, hato
     proto_enlisted e = {.number = 1, .heartbeat_ms = f->beat_ms};
     proto_enlisted_encode(&f->out, &e);
     f->enlisted = wake = true;
-  } else if (m->type == PROTO_RESULTS) keep_results(f, m->body, m->len);
-  else if (m->type == PROTO_STARTED) f->n_started = keep_runs(f->started, f->n_started, m->body, m->len);
+  } else if (m->type == PROTO_RESULTS)
+    keep_results(f, m->body, m->len);
+  else if (m->type == PROTO_STARTED)
+    f->n_started = keep_runs(f->started, f->n_started, m->body, m->len);
   else if (m->type == PROTO_TAKEN) {
     f->n_taken = keep_runs(f->taken, f->n_taken, m->body, m->len);
     f->n_taken_frames++;
-  } else if (m->type == PROTO_DRAIN) f->n_drain++;
-  else if (m->type == PROTO_GOODBYE) f->n_goodbye++;
+  } else if (m->type == PROTO_DRAIN)
+    f->n_drain++;
+  else if (m->type == PROTO_GOODBYE)
+    f->n_goodbye++;
   else if (m->type == PROTO_HEARTBEAT) {
     f->n_beats++;
     if (f->beat_ms != 50) {
@@ -94,7 +104,8 @@ static hato_status fake_frame(void *owner, net_conn *c, const net_frame *m, hato
     proto_credit credit;
     ck_assert_int_eq(proto_credit_decode(&credit, m->body, m->len, NULL), HATO_OK);
     f->credit += credit.bytes;
-  } else ck_abort_msg("frame %s", proto_type_name(m->type));
+  } else
+    ck_abort_msg("frame %s", proto_type_name(m->type));
   pthread_cond_broadcast(&f->cond);
   pthread_mutex_unlock(&f->lock);
   if (wake) net_wake(c);
@@ -154,8 +165,9 @@ void fake_run(struct fake *f, const char *url, unsigned patience_ms) {
   snprintf(slots, sizeof slots, "%u", f->slots);
   snprintf(idle, sizeof idle, "%u", f->idle_ms);
   snprintf(patience, sizeof patience, "%u", patience_ms);
-  char *argv[] = {"test_daemon", "--daemon", (char *)url, slots, f->dir, patience, idle,
-                  f->credential ? (char *)f->credential : "-", NULL};
+  char *argv[] = {"test_daemon", "--daemon", (char *)url, slots,
+                  f->dir,        patience,   idle,        f->credential ? (char *)f->credential : "-",
+                  NULL};
   snprintf(f->mark, sizeof f->mark, "HATO_TEST_MARK=%d-%llx", (int)getpid(), (unsigned long long)hato__now());
   pthread_mutex_lock(&f->lock);
   putenv(f->mark);
@@ -177,7 +189,8 @@ struct fake *fake_start(unsigned slots, unsigned beat_ms, unsigned idle_ms) {
   snprintf(f->url, sizeof f->url, "ipc://%s/socket", f->dir);
   hato_error err = {0};
   net_auth auth = {0};
-  ck_assert_msg(net_listen(f->url, &auth, NULL, fake_admitted, f, &f->listener, &err) == HATO_OK, "%s", err.text);
+  ck_assert_msg(net_listen(f->url, &auth, NULL, fake_admitted, f, &f->listener, &err) == HATO_OK, "%s",
+                err.text);
   fake_run(f, f->url, 5000);
   WAIT(f, f->enlisted);
   return f;
@@ -243,8 +256,13 @@ void fake_spec(struct fake *f, uint32_t number, proto_kind kind, const char *nam
 }
 
 void fake_counted(struct fake *f, uint32_t spec, uint64_t first, uint32_t count) {
-  proto_assign a = {.spec = spec, .args = PROTO_ARGS_COUNTED, .first = first, .count = count, .attempt = 1,
-                    .start = (int64_t)first, .step = 1};
+  proto_assign a = {.spec = spec,
+                    .args = PROTO_ARGS_COUNTED,
+                    .first = first,
+                    .count = count,
+                    .attempt = 1,
+                    .start = (int64_t)first,
+                    .step = 1};
   SEND(f, proto_assign_encode(out, &a, 0));
 }
 
@@ -314,4 +332,3 @@ void fake_wait_alive(const struct fake *f, unsigned want) {
     if ((n = fake_alive(f)) == want) return;
   ck_abort_msg("%u processes, %u wanted", n, want);
 }
-

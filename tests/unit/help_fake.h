@@ -27,7 +27,11 @@ struct fake {
   net_conn *conn;
   bool closed, enlisted;
   hato__buf out;
-  struct { net_data *data; const uint8_t *at; size_t len; } refs[64];
+  struct {
+    net_data *data;
+    const uint8_t *at;
+    size_t len;
+  } refs[64];
   unsigned n_refs;
   struct result **results;
   unsigned n_results, cap_results;
@@ -41,26 +45,26 @@ struct fake {
 double fake_deadline(void); /* seconds until a wait is in vain */
 
 /* Waits until what is true, under the lock. */
-#define WAIT(f, what)                                                                        \
-  do {                                                                                       \
-    struct timespec until;                                                                   \
-    clock_gettime(CLOCK_REALTIME, &until);                                                   \
-    until.tv_sec += (time_t)fake_deadline();                                                    \
-    pthread_mutex_lock(&(f)->lock);                                                          \
-    int rc_ = 0;                                                                             \
+#define WAIT(f, what)                                                                         \
+  do {                                                                                        \
+    struct timespec until;                                                                    \
+    clock_gettime(CLOCK_REALTIME, &until);                                                    \
+    until.tv_sec += (time_t)fake_deadline();                                                  \
+    pthread_mutex_lock(&(f)->lock);                                                           \
+    int rc_ = 0;                                                                              \
     while (!(what) && rc_ == 0) rc_ = pthread_cond_timedwait(&(f)->cond, &(f)->lock, &until); \
-    bool is_ = (what);                                                                       \
-    pthread_mutex_unlock(&(f)->lock);                                                        \
-    ck_assert_msg(is_, "in vain: %s", #what);                                                \
+    bool is_ = (what);                                                                        \
+    pthread_mutex_unlock(&(f)->lock);                                                         \
+    ck_assert_msg(is_, "in vain: %s", #what);                                                 \
   } while (0)
 
 /* What an expression is worth under the lock. */
-#define LOCKED(f, what)                  \
-  ({                                     \
-    pthread_mutex_lock(&(f)->lock);      \
-    __auto_type value_ = (what);         \
-    pthread_mutex_unlock(&(f)->lock);    \
-    value_;                              \
+#define LOCKED(f, what)               \
+  ({                                  \
+    pthread_mutex_lock(&(f)->lock);   \
+    __auto_type value_ = (what);      \
+    pthread_mutex_unlock(&(f)->lock); \
+    value_;                           \
   })
 
 /* Listens, starts a daemon and enlists it. beat_ms is the heartbeat's interval; with 50 the
@@ -72,20 +76,20 @@ void fake_finish(struct fake *f);
 int fake_daemon(char **argv); /* what follows --daemon */
 
 /* Appends to the outbox, `out`, and sends. */
-#define SEND(f, encode)                 \
-  do {                                  \
-    pthread_mutex_lock(&(f)->lock);     \
-    hato__buf *out = &(f)->out;         \
-    encode;                             \
-    net_conn *conn_ = (f)->conn;        \
-    pthread_mutex_unlock(&(f)->lock);   \
-    net_wake(conn_);                    \
+#define SEND(f, encode)               \
+  do {                                \
+    pthread_mutex_lock(&(f)->lock);   \
+    hato__buf *out = &(f)->out;       \
+    encode;                           \
+    net_conn *conn_ = (f)->conn;      \
+    pthread_mutex_unlock(&(f)->lock); \
+    net_wake(conn_);                  \
   } while (0)
-
 
 void fake_send_spec(struct fake *f, uint32_t number, const proto_spec *s);
 void fake_spec(struct fake *f, uint32_t number, proto_kind kind, const char *name); /* symbol or program */
-void fake_counted(struct fake *f, uint32_t spec, uint64_t first, uint32_t count);   /* arguments are the numbers */
+void fake_counted(struct fake *f, uint32_t spec, uint64_t first,
+                  uint32_t count); /* arguments are the numbers */
 void fake_letters(struct fake *f, uint32_t spec, uint64_t first, const char *text); /* a task a letter */
 void fake_runs(struct fake *f, proto_type type, uint64_t first, uint32_t count, uint16_t value);
 

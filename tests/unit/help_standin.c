@@ -41,7 +41,9 @@ static const uint8_t *next_frame(struct stand_in *x, proto_header *h) {
   return x->in.len < PROTO_HEADER + h->len ? NULL : x->in.data + PROTO_HEADER;
 }
 
-static void done_with(struct stand_in *x, const proto_header *h) { hato__buf_consume(&x->in, PROTO_HEADER + h->len); }
+static void done_with(struct stand_in *x, const proto_header *h) {
+  hato__buf_consume(&x->in, PROTO_HEADER + h->len);
+}
 
 /* Waits for INTERRUPT and returns its value. */
 static uint16_t wait_interrupt(struct stand_in *x) {
@@ -54,14 +56,17 @@ static uint16_t wait_interrupt(struct stand_in *x) {
     }
     proto_runs m;
     uint16_t value = 0;
-    if (h.type == PROTO_INTERRUPT && proto_runs_decode(&m, body, h.len, NULL) == HATO_OK) value = proto_run_at(&m, 0).value;
+    if (h.type == PROTO_INTERRUPT && proto_runs_decode(&m, body, h.len, NULL) == HATO_OK)
+      value = proto_run_at(&m, 0).value;
     done_with(x, &h);
     if (value) return value;
   }
 }
 
-static void send_result(struct stand_in *x, uint64_t task, uint32_t attempt, int error, const void *out, uint32_t n) {
-  proto_result r = {.task = task, .attempt = attempt, .error = (uint16_t)error, .out = out, .out_len = n, .wall_ns = 50};
+static void send_result(struct stand_in *x, uint64_t task, uint32_t attempt, int error, const void *out,
+                        uint32_t n) {
+  proto_result r = {
+      .task = task, .attempt = attempt, .error = (uint16_t)error, .out = out, .out_len = n, .wall_ns = 50};
   proto_results_writer w;
   proto_results_begin(&w, &x->out);
   proto_results_add(&w, &r);
@@ -107,7 +112,8 @@ static void task_pieces(struct stand_in *x, const proto_assign *a) {
         continue;
       }
       proto_credit more;
-      if (h.type == PROTO_CREDIT && proto_credit_decode(&more, body, h.len, NULL) == HATO_OK) credit += more.bytes;
+      if (h.type == PROTO_CREDIT && proto_credit_decode(&more, body, h.len, NULL) == HATO_OK)
+        credit += more.bytes;
       done_with(x, &h);
     }
     credit -= p.len;
@@ -117,8 +123,13 @@ static void task_pieces(struct stand_in *x, const proto_assign *a) {
     flush_out(x);
   } while (sent < got);
   uint64_t words[2] = {got, sum};
-  proto_result r = {.task = a->first, .attempt = a->attempt, .flags = PROTO_RESULT_OUT_MORE | PROTO_RESULT_ERR_MORE,
-                    .out_total = got, .err_total = sizeof words, .err = (void *)words, .err_len = sizeof words};
+  proto_result r = {.task = a->first,
+                    .attempt = a->attempt,
+                    .flags = PROTO_RESULT_OUT_MORE | PROTO_RESULT_ERR_MORE,
+                    .out_total = got,
+                    .err_total = sizeof words,
+                    .err = (void *)words,
+                    .err_len = sizeof words};
   proto_results_writer w;
   proto_results_begin(&w, &x->out);
   proto_results_add(&w, &r);
@@ -136,7 +147,8 @@ static void spawn_family(void) {
   for (;;) pause();
 }
 
-static void do_task(struct stand_in *x, const proto_spec *s, const proto_assign *a, const void *arg, uint32_t n) {
+static void do_task(struct stand_in *x, const proto_spec *s, const proto_assign *a, const void *arg,
+                    uint32_t n) {
   const char *what = s->kind == PROTO_FUNCTION ? s->symbol : s->argv[0];
   char text[32];
   if (strcmp(what, "echo") == 0) {
@@ -209,7 +221,8 @@ _Noreturn void stand_in(void) {
     proto_part part;
     proto_assign a;
     uint32_t number;
-    if (h.type == PROTO_SPEC && proto_spec_part_decode(&part, copy, h.len, NULL) == HATO_OK && part.number < 16) {
+    if (h.type == PROTO_SPEC && proto_spec_part_decode(&part, copy, h.len, NULL) == HATO_OK &&
+        part.number < 16) {
       if (proto_spec_decode(&x.specs[part.number], part.data, part.len, NULL) != HATO_OK) die("bad SPEC");
     } else if (h.type == PROTO_SPEC_DROP && proto_spec_drop_decode(&number, copy, h.len, NULL) == HATO_OK) {
       proto_spec_free(&x.specs[number % 16]);
@@ -219,4 +232,3 @@ _Noreturn void stand_in(void) {
     free(copy);
   }
 }
-

@@ -216,7 +216,8 @@ UNIT_TEST(objects_by_content) {
   object_spec(f, 1, hash);
   fake_counted(f, 1, 1, 1);
   char want[256];
-  snprintf(want, sizeof want, "%s/objects/ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad.so", f->dir);
+  snprintf(want, sizeof want,
+           "%s/objects/ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad.so", f->dir);
   ck_assert_str_eq((char *)fake_result(f, 1)->out, want);
   hato__buf b = {0};
   ck_assert_int_eq(hato__read_file(want, 100, &b, NULL), HATO_OK);
@@ -238,7 +239,12 @@ UNIT_TEST_LIMIT(pieces_both_ways, 20) {
   fake_spec(f, 1, PROTO_FUNCTION, "pieces");
   enum { PART = 200 * 1024, N = 50 };
   const uint64_t size = (uint64_t)PART * N;
-  proto_assign a = {.spec = 1, .args = PROTO_ARGS_EXPLICIT, .large = true, .first = 1, .count = 1, .attempt = 1,
+  proto_assign a = {.spec = 1,
+                    .args = PROTO_ARGS_EXPLICIT,
+                    .large = true,
+                    .first = 1,
+                    .count = 1,
+                    .attempt = 1,
                     .total = size};
   SEND(f, proto_assign_encode(out, &a, 0));
   uint64_t sent = 0;
@@ -276,7 +282,8 @@ UNIT_TEST(a_dead_stream_is_ended) {
   struct fake *f = fake_start(1, 1000, 0);
   f->grant = false; /* its output stays stuck */
   fake_spec(f, 1, PROTO_FUNCTION, "pieces");
-  proto_assign a = {.spec = 1, .args = PROTO_ARGS_EXPLICIT, .large = true, .first = 1, .count = 1, .attempt = 1};
+  proto_assign a = {
+      .spec = 1, .args = PROTO_ARGS_EXPLICIT, .large = true, .first = 1, .count = 1, .attempt = 1};
   SEND(f, proto_assign_encode(out, &a, 0));
   static uint8_t data[PROTO_PIECE_DATA];
   for (int i = 0; i < 12; i++) {

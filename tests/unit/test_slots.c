@@ -17,7 +17,8 @@ static void shell(struct fake *f, uint32_t number, const char *line) {
 }
 
 static void function(struct fake *f, uint32_t number, const char *symbol) {
-  proto_spec s = {.kind = PROTO_FUNCTION, .symbol = (char *)symbol,
+  proto_spec s = {.kind = PROTO_FUNCTION,
+                  .symbol = (char *)symbol,
                   .object_path = HATO_BUILD_DIR "/tests/functions/samples.so"};
   fake_send_spec(f, number, &s);
 }

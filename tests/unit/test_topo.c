@@ -36,7 +36,10 @@ static void put(struct recorded *r, const char *path, const char *text) {
 
 static topo *probe(struct recorded *r, const char *machine) {
   topo_source src = {.root = r->root[0] ? r->root : "/nonexistent",
-                     .getenv = var, .arg = r, .synthetic = machine, .hostname = "n2.cluster"};
+                     .getenv = var,
+                     .arg = r,
+                     .synthetic = machine,
+                     .hostname = "n2.cluster"};
   topo *t = NULL;
   hato_error err = {0};
   ck_assert_msg(topo_probe(&src, &t, &err) == HATO_OK, "%s", err.text);
@@ -107,8 +110,8 @@ UNIT_TEST(pus_without_cores) {
   topo_destroy(t);
 }
 
-#define MOUNTS \
-  "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n" \
+#define MOUNTS                                                                   \
+  "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n"                            \
   "32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu,cpuacct\n" \
   "34 31 0:31 / /sys/fs/cgroup/cpuset rw,relatime shared:9 - cgroup cgroup rw,cpuset\n"
 
@@ -156,9 +159,10 @@ static void granted(const char *const *vars, unsigned want) {
 
 UNIT_TEST(batch_grants) {
   GRANTED(4, "SLURM_JOB_ID", "1", "SLURM_CPUS_ON_NODE", "4", "SLURM_CPUS_PER_TASK", "2");
-  GRANTED(2, "SLURM_JOB_ID", "1", "SLURM_STEP_ID", "0", "SLURM_STEP_NUM_TASKS", "2", "SLURM_CPUS_ON_NODE", "4",
-          "SLURM_CPUS_PER_TASK", "2");
-  GRANTED(1, "SLURM_JOB_ID", "1", "SLURM_STEP_ID", "0", "SLURM_STEP_NUM_TASKS", "4", "SLURM_CPUS_ON_NODE", "4");
+  GRANTED(2, "SLURM_JOB_ID", "1", "SLURM_STEP_ID", "0", "SLURM_STEP_NUM_TASKS", "2", "SLURM_CPUS_ON_NODE",
+          "4", "SLURM_CPUS_PER_TASK", "2");
+  GRANTED(1, "SLURM_JOB_ID", "1", "SLURM_STEP_ID", "0", "SLURM_STEP_NUM_TASKS", "4", "SLURM_CPUS_ON_NODE",
+          "4");
   GRANTED(3, "SLURM_JOB_ID", "1", "SLURM_JOB_CPUS_PER_NODE", "4(x2),3", "SLURM_NODEID", "2");
   GRANTED(4, "SLURM_JOB_ID", "1", "SLURM_JOB_CPUS_PER_NODE", "4(x2),3", "SLURM_NODEID", "1");
   GRANTED(5, "PBS_JOBID", "16.pbs1", "NCPUS", "5", "PBS_NODEFILE", "/nodes");
