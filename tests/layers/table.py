@@ -72,11 +72,17 @@ def objects(target):
 
 def symbols(path, *flags):
     """[(type, name)] by nm."""
+    return [(kind, name) for kind, name, _ in symbols_of([path], *flags)]
+
+
+def symbols_of(paths, *flags):
+    """[(type, name, file)] by nm."""
     found = []
-    for line in run("nm", "-P", *flags, path).splitlines():
-        words = line.split()
-        if len(words) >= 2 and not line.endswith(":"):
-            found.append((words[1], words[0].split("@")[0]))
+    for line in run("nm", "-A", "-P", *flags, *paths).splitlines() if paths else []:
+        file, _, rest = line.partition(": ")
+        words = rest.split()
+        if len(words) >= 2:
+            found.append((words[1], words[0].split("@")[0], Path(file).name))
     return found
 
 

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import unittest
+from pathlib import Path
 
 import table
 from harness import BUILD, HATO, SOURCE, Case, limit, main
@@ -82,12 +83,11 @@ class Links(Case):
         """{symbol: layer} of all that the layers define, and {layer: {symbol: object}} of what they lack."""
         owner, lacks = {}, {}
         for layer in table.TABLE:
-            for path in table.objects(f"hato_{layer}"):
-                for kind, name in table.symbols(path, "-g"):
-                    if kind in "Uvw":
-                        lacks.setdefault(layer, {})[name] = path.name
-                    else:
-                        owner[name] = layer
+            for kind, name, file in table.symbols_of(table.objects(f"hato_{layer}"), "-g"):
+                if kind in "Uvw":
+                    lacks.setdefault(layer, {})[name] = file
+                else:
+                    owner[name] = layer
         return owner, lacks
 
     def test_a_layer_calls_only_what_it_knows(self):
@@ -99,6 +99,14 @@ class Links(Case):
                 if name in owner and owner[name] not in allowed:
                     wrong.append(f"{layer} ({path}) calls {name} of {owner[name]}")
         self.assertEqual(wrong, [])
+
+    def test_no_name_is_defined_twice(self):
+        """From archives the linker might take either."""
+        where = {}
+        for layer in table.TABLE:
+            for kind, name, file in table.symbols_of(table.objects(f"hato_{layer}"), "-g", "--defined-only"):
+                where.setdefault(name, []).append(f"{layer}/{file}")
+        self.assertEqual({name: files for name, files in where.items() if len(files) > 1}, {})
 
     def test_external_names_say_whose_they_are(self):
         """hato_ is public, hato__ internal; a layer's own prefix does as well."""
@@ -118,11 +126,13 @@ class Links(Case):
         """State is passed. Constant tables (.data.rel.ro) are no state."""
         wrong = []
         for layer in table.TABLE:
-            for path in table.objects(f"hato_{layer}"):
-                for line in table.run("objdump", "-t", path).splitlines():
-                    found = re.search(r" O (\.bss|\.data|\.tbss|\.tdata)(\S*)\s+[0-9a-f]+\s+(?:\.hidden )?(\S+)$", line)
-                    if found and not found[2].startswith(".rel.ro"):
-                        wrong.append(f"{layer}: {found[3]} in {path.name}")
+            paths, file = table.objects(f"hato_{layer}"), ""
+            for line in table.run("objdump", "-t", *paths).splitlines() if paths else []:
+                if ":     file format" in line:
+                    file = Path(line.split(":")[0]).name
+                found = re.search(r" O (\.bss|\.data|\.tbss|\.tdata)(\S*)\s+[0-9a-f]+\s+(?:\.hidden )?(\S+)$", line)
+                if found and not found[2].startswith(".rel.ro"):
+                    wrong.append(f"{layer}: {found[3]} in {file}")
         allowed = table.MUTABLE
         self.assertEqual([w for w in wrong if w.split(" ")[1].split(".")[0] not in allowed], [])
 
