@@ -23,6 +23,8 @@
  * - A function that crashes ends this process by its signal, after the finished results were
  *   written: the task that crashed is the first assigned one without a record.
  * - When the socket ends, every descendant is killed and the process exits.
+ * - When this process is killed or crashes, its command dies (PR_SET_PDEATHSIG), but what that or a
+ *   function started comes to the nearest subreaper, which the daemon has to be, to end it.
  */
 #ifndef HATO_EXECUTOR_EXECUTOR_H
 #define HATO_EXECUTOR_EXECUTOR_H
