@@ -86,8 +86,8 @@ static void hello(net__admission *a, const net_frame *f) {
   }
   if (m.version_low > PROTO_VERSION || m.version_high < PROTO_VERSION) {
     if (m.version_low == m.version_high)
-      snprintf(words, sizeof words, "this hato speaks protocol version %d, the peer version %u", PROTO_VERSION,
-               m.version_low);
+      snprintf(words, sizeof words, "this hato speaks protocol version %d, the peer version %u",
+               PROTO_VERSION, m.version_low);
     else
       snprintf(words, sizeof words, "this hato speaks protocol version %d, the peer versions %u to %u",
                PROTO_VERSION, m.version_low, m.version_high);
@@ -255,10 +255,12 @@ void net__admission_expire(net_listener *l, uint64_t now) {
     net__admission *a = HATO__ENTRY(at, net__admission, link);
     next = at->next;
     uint64_t age = now - a->since;
-    if (age >= NET_ADMISSION_NS) net_close(a->c, HATO_TIMED_OUT, "was not admitted in 10 seconds");
+    if (age >= NET_ADMISSION_NS)
+      net_close(a->c, HATO_TIMED_OUT, "was not admitted in 10 seconds");
     else if (l->crowded && age >= NET_SILENCE_NS)
       net_close(a->c, HATO_TIMED_OUT, "kept silent while others waited to be admitted");
-    else break; /* the rest is younger */
+    else
+      break; /* the rest is younger */
   }
 }
 

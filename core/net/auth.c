@@ -10,7 +10,8 @@
 #include <unistd.h>
 
 /* HMAC-SHA256 of a label and up to three parts. */
-static bool mac(uint8_t out[32], const uint8_t secret[32], const char *label, const nng_iov *parts, size_t n) {
+static bool mac(uint8_t out[32], const uint8_t secret[32], const char *label, const nng_iov *parts,
+                size_t n) {
   uint8_t text[32 + NET_HELLO_BODY + NET_CHALLENGE_BODY + 32];
   size_t len = strlen(label);
   memcpy(text, label, len);
@@ -49,8 +50,10 @@ void net__peer_address(nng_stream *s, bool local, char *out, size_t n) {
   char ip[64] = "?";
   if (local) {
     uint64_t pid = 0;
-    if (nng_stream_get_uint64(s, NNG_OPT_IPC_PEER_PID, &pid) == 0) snprintf(out, n, "process %" PRIu64, pid);
-    else snprintf(out, n, "a process of this host");
+    if (nng_stream_get_uint64(s, NNG_OPT_IPC_PEER_PID, &pid) == 0)
+      snprintf(out, n, "process %" PRIu64, pid);
+    else
+      snprintf(out, n, "a process of this host");
   } else if (nng_stream_get_addr(s, NNG_OPT_REMADDR, &sa) != 0) {
     snprintf(out, n, "a peer of unknown address");
   } else if (sa.s_family == NNG_AF_INET) {

@@ -5,7 +5,7 @@
 
 void net__conn_init(net_conn *c) {
   *c = (net_conn){.limit = PROTO_BODY_MAX};
-  atomic_init(&c->refs, 2); /* the owner's, and ours until `closed` */
+  atomic_init(&c->refs, 2);         /* the owner's, and ours until `closed` */
   atomic_init(&c->tx, NET_TX_BUSY); /* nobody fills before net_start */
   atomic_init(&c->in, 0);
   atomic_init(&c->sent, 0);

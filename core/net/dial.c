@@ -14,6 +14,7 @@ typedef struct dial {
   proto_role role;
   const net_auth *auth;
   uint64_t deadline, patience; /* clock */
+  uint64_t wait;               /* ns, between two tries */
   nng_aio *aio;
   nng_stream *stream;
   proto_method method;
@@ -42,40 +43,37 @@ static int connect_once(dial *d) {
   return rv;
 }
 
-static bool may_pass(const dial *d, int rv, uint64_t now) {
-  switch (rv) {
-  case NNG_EAGAIN: return now < d->deadline; /* the backlog of a Unix socket is full */
-  case NNG_ECONNREFUSED:
-  case NNG_ENOENT:
-  case NNG_ECONNRESET:
-  case NNG_ECONNABORTED:
-  case NNG_EUNREACHABLE: return now < d->patience && now < d->deadline;
-  default: return false;
-  }
+static bool may_pass(int rv) {
+  return rv == NNG_EAGAIN /* the backlog of a Unix socket is full */ || rv == NNG_ECONNREFUSED ||
+         rv == NNG_ENOENT || rv == NNG_ECONNRESET || rv == NNG_ECONNABORTED || rv == NNG_EUNREACHABLE;
+}
+
+/* Waits a while, longer each time, and not as long as others do, so that they do not all
+ * come back at once. False: it is past `until`. */
+static bool pause_for(dial *d, uint64_t until) {
+  uint64_t now = hato__now();
+  uint16_t dice;
+  if (until > d->deadline) until = d->deadline;
+  if (now >= until) return false;
+  hato__random(&dice, sizeof dice);
+  uint64_t ns = d->wait / 2 + d->wait * dice / 65536;
+  if (ns > until - now) ns = until - now;
+  nanosleep(&(struct timespec){.tv_sec = (time_t)(ns / HATO__SEC), .tv_nsec = (long)(ns % HATO__SEC)}, NULL);
+  if (d->wait < 64 * HATO__MS) d->wait *= 2;
+  return true;
 }
 
 static hato_status connect_patiently(dial *d, hato_error *err) {
-  uint64_t wait = HATO__MS;
   for (;;) {
     int rv = connect_once(d);
-    uint64_t now = hato__now();
     if (rv == 0) return HATO_OK;
-    if (!may_pass(d, rv, now)) {
+    if (!may_pass(rv) || !pause_for(d, rv == NNG_EAGAIN ? d->deadline : d->patience)) {
       if (rv == NNG_EAGAIN)
         return hato__fail(err, HATO_TIMED_OUT, "%s: too many others are dialling", d->url);
       if (rv == NNG_ENOENT) rv = NNG_ECONNREFUSED;
-      if (rv == NNG_ECONNREFUSED)
-        return hato__fail(err, HATO_REFUSED, "%s: nobody listens there", d->url);
+      if (rv == NNG_ECONNREFUSED) return hato__fail(err, HATO_REFUSED, "%s: nobody listens there", d->url);
       return net__fail_nng(err, rv, "%s", d->url);
     }
-    /* Not all who wait come back at once. */
-    uint16_t dice;
-    hato__random(&dice, sizeof dice);
-    uint64_t ns = wait / 2 + wait * dice / 65536;
-    uint64_t end = rv == NNG_EAGAIN || d->patience > d->deadline ? d->deadline : d->patience;
-    if (now + ns > end) ns = end > now ? end - now : 0;
-    nanosleep(&(struct timespec){.tv_sec = (time_t)(ns / HATO__SEC), .tv_nsec = (long)(ns % HATO__SEC)}, NULL);
-    if (wait < 64 * HATO__MS) wait *= 2;
   }
 }
 
@@ -85,8 +83,10 @@ static hato_status transfer(dial *d, bool send, void *bytes, size_t n, hato_erro
     nng_iov iov = {.iov_buf = at, .iov_len = n};
     nng_aio_set_iov(d->aio, 1, &iov);
     nng_aio_set_timeout(d->aio, time_left(d));
-    if (send) nng_stream_send(d->stream, d->aio);
-    else nng_stream_recv(d->stream, d->aio);
+    if (send)
+      nng_stream_send(d->stream, d->aio);
+    else
+      nng_stream_recv(d->stream, d->aio);
     nng_aio_wait(d->aio);
     int rv = nng_aio_result(d->aio);
     if (rv == NNG_ETIMEDOUT)
@@ -109,12 +109,13 @@ static hato_status refused(const dial *d, uint32_t len, hato_error *err) {
   proto_words w;
   hato_status st = proto_words_decode(&w, d->body, len, err);
   if (st != HATO_OK) return st;
-  return hato__fail(err, w.status == HATO_PROTOCOL ? HATO_PROTOCOL : HATO_PEER_AUTH, "%s: refused: %.*s", d->url,
-                    (int)w.words_len, w.words != NULL ? w.words : "");
+  return hato__fail(err, w.status == HATO_PROTOCOL ? HATO_PROTOCOL : HATO_PEER_AUTH, "%s: refused: %.*s",
+                    d->url, (int)w.words_len, w.words != NULL ? w.words : "");
 }
 
 /* Reads one frame and not a byte more. REFUSED, in any version, is a failure with its words. */
-static hato_status read_frame(dial *d, proto_type a, proto_type b, uint8_t *type, uint32_t *len, hato_error *err) {
+static hato_status read_frame(dial *d, proto_type a, proto_type b, uint8_t *type, uint32_t *len,
+                              hato_error *err) {
   uint8_t header[PROTO_HEADER];
   proto_header h;
   hato_error bad = {0};
@@ -124,8 +125,8 @@ static hato_status read_frame(dial *d, proto_type a, proto_type b, uint8_t *type
   bool no = h.type == PROTO_REFUSED && h.len <= sizeof d->body;
   if (wrong != HATO_OK && !no) return hato__fail(err, wrong, "%s: %s", d->url, bad.text);
   if (!no && ((h.type != a && h.type != b) || h.len > sizeof d->body))
-    return hato__fail(err, HATO_PROTOCOL, "%s: answered %s of %u bytes, want %s", d->url, proto_type_name(h.type),
-                      h.len, proto_type_name((int)a));
+    return hato__fail(err, HATO_PROTOCOL, "%s: answered %s of %u bytes, want %s", d->url,
+                      proto_type_name(h.type), h.len, proto_type_name((int)a));
   st = transfer(d, false, d->body, h.len, err);
   if (st != HATO_OK) return st;
   if (no) return refused(d, h.len, err);
@@ -153,10 +154,11 @@ static hato_status answer_challenge(dial *d, uint32_t len, hato_error *err) {
   hato_status st = proto_challenge_decode(&m, d->body, len, err);
   if (st != HATO_OK) return st;
   if (len != sizeof challenge || m.version != PROTO_VERSION || m.method != PROTO_METHOD_SECRET)
-    return hato__fail(err, HATO_PROTOCOL, "%s: wants a proof of method %u for version %u, we have %d for %d", d->url,
-                      m.method, m.version, PROTO_METHOD_SECRET, PROTO_VERSION);
+    return hato__fail(err, HATO_PROTOCOL, "%s: wants a proof of method %u for version %u, we have %d for %d",
+                      d->url, m.method, m.version, PROTO_METHOD_SECRET, PROTO_VERSION);
   if (d->auth == NULL || !d->auth->have_secret)
-    return hato__fail(err, HATO_PEER_AUTH, "%s: wants proof of the session's secret, there is none here", d->url);
+    return hato__fail(err, HATO_PEER_AUTH, "%s: wants proof of the session's secret, there is none here",
+                      d->url);
   memcpy(challenge, d->body, sizeof challenge);
   proto_mac proof, want, welcome;
   hato__buf b = {0};
@@ -180,7 +182,8 @@ static hato_status handshake(dial *d, hato_error *err) {
   uint32_t len;
   bool self = d->kind == NET_LOCAL && net__peer_is_self(d->stream, &uid);
   if (d->kind == NET_LOCAL && !self)
-    return hato__fail(err, HATO_PEER_AUTH, "%s: user %" PRIu64 " listens there, not the one we are", d->url, uid);
+    return hato__fail(err, HATO_PEER_AUTH, "%s: user %" PRIu64 " listens there, not the one we are", d->url,
+                      uid);
   hato_status st = say_hello(d, err);
   if (st != HATO_OK) return st;
   st = read_frame(d, PROTO_WELCOME, PROTO_CHALLENGE, &type, &len, err);
@@ -191,21 +194,26 @@ static hato_status handshake(dial *d, hato_error *err) {
   return hato__fail(err, HATO_PEER_AUTH, "%s: admitted us without a proof of its own", d->url);
 }
 
-hato_status net_dial(const char *url, proto_role role, const net_auth *auth, unsigned timeout_ms, unsigned patient_ms,
-                     net_conn **out, hato_error *err) {
+hato_status net_dial(const char *url, proto_role role, const net_auth *auth, unsigned timeout_ms,
+                     unsigned patient_ms, net_conn **out, hato_error *err) {
   *out = NULL;
   uint64_t now = hato__now();
   dial d = {.url = url,
             .role = role,
             .auth = auth,
             .deadline = now + timeout_ms * HATO__MS,
-            .patience = now + patient_ms * HATO__MS};
+            .patience = now + patient_ms * HATO__MS,
+            .wait = HATO__MS};
   hato_status st = net__url_check(url, &d.kind, err);
   if (st != HATO_OK || (st = net_init(err)) != HATO_OK) return st;
   int rv = nng_aio_alloc(&d.aio, NULL, NULL);
   if (rv != 0) return net__fail_nng(err, rv, "%s", url);
-  st = connect_patiently(&d, err);
-  if (st == HATO_OK) st = handshake(&d, err);
+  do {
+    nng_stream_free(d.stream);
+    d.stream = NULL;
+    st = connect_patiently(&d, err);
+    if (st == HATO_OK) st = handshake(&d, err);
+  } while (st == HATO_RESET && pause_for(&d, d.patience)); /* it may be ending, and another come */
   nng_aio_free(d.aio);
   if (st != HATO_OK) {
     nng_stream_free(d.stream);
@@ -217,5 +225,6 @@ hato_status net_dial(const char *url, proto_role role, const net_auth *auth, uns
   c->peer = (net_peer){.role = role, .method = d.method, .local = d.kind == NET_LOCAL};
   snprintf(c->peer.address, sizeof c->peer.address, "%s", url);
   *out = c;
+  hato__error_clear(err); /* of the tries before */
   return HATO_OK;
 }

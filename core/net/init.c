@@ -25,14 +25,19 @@ hato_status net__status(int nng) {
   if (nng >= 0 && nng <= NNG_EEXIST) return (hato_status)nng; /* the same numbers */
   if (nng & NNG_ESYSERR) return hato__status_of_errno(nng & ~NNG_ESYSERR);
   switch (nng) {
-  case NNG_ECONNSHUT: return HATO_CLOSED;
+  case NNG_ECONNSHUT:
+    return HATO_CLOSED;
   case NNG_EPEERAUTH:
-  case NNG_ECRYPTO: return HATO_PEER_AUTH;
+  case NNG_ECRYPTO:
+    return HATO_PEER_AUTH;
   case NNG_EAMBIGUOUS:
   case NNG_ENOARG:
-  case NNG_EBADTYPE: return HATO_INVALID;
-  case NNG_EINTERNAL: return HATO_INTERNAL;
-  default: return HATO_SYSTEM;
+  case NNG_EBADTYPE:
+    return HATO_INVALID;
+  case NNG_EINTERNAL:
+    return HATO_INTERNAL;
+  default:
+    return HATO_SYSTEM;
   }
 }
 
@@ -59,16 +64,19 @@ hato_status net__url_check(const char *url, net__kind *kind, hato_error *err) {
   static const char *const ws[] = {"ws://", "ws4://", "ws6://", NULL};
   *kind = NET_LOCAL;
   if (url == NULL) return hato__fail(err, HATO_INVALID, "no URL");
-  if (has_scheme(url, tcp)) *kind = NET_TCP;
-  else if (has_scheme(url, ws)) *kind = NET_WS;
+  if (has_scheme(url, tcp))
+    *kind = NET_TCP;
+  else if (has_scheme(url, ws))
+    *kind = NET_WS;
   else if (!has_scheme(url, local))
-    return hato__fail(err, HATO_ADDRESS_INVALID, "%s: not a URL hato knows, want ipc, abstract, tcp or ws", url);
+    return hato__fail(err, HATO_ADDRESS_INVALID, "%s: not a URL hato knows, want ipc, abstract, tcp or ws",
+                      url);
   if (*kind != NET_LOCAL) return HATO_OK;
   const char *path = strstr(url, "://") + 3;
   size_t n = strlen(path), most = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
   if (n == 0) return hato__fail(err, HATO_ADDRESS_INVALID, "%s: names no socket", url);
   if (n > most)
-    return hato__fail(err, HATO_ADDRESS_INVALID, "%s: the path of a socket has at most %zu bytes, this one %zu", url,
-                      most, n);
+    return hato__fail(err, HATO_ADDRESS_INVALID,
+                      "%s: the path of a socket has at most %zu bytes, this one %zu", url, most, n);
   return HATO_OK;
 }

@@ -60,12 +60,12 @@ struct net_conn {
   bool direct; /* a plain socket: a send that can be done at once is done at once */
 
   /* the reader's */
-  bool discard; /* refused: what comes is dropped */
-  bool grow;    /* the last receive filled the buffer */
+  bool discard;  /* refused: what comes is dropped */
+  bool grow;     /* the last receive filled the buffer */
   uint8_t small; /* receives in a row that used little of it */
   uint8_t *buf;
   uint32_t cap, len;
-  uint32_t want; /* the whole frame of which the buffer holds the beginning, or 0 */
+  uint32_t want;  /* the whole frame of which the buffer holds the beginning, or 0 */
   uint32_t limit; /* of a body */
   uint32_t big_have;
   net_data *big; /* a frame that is read into a buffer of its own */
@@ -89,7 +89,8 @@ struct net_conn {
 /* ---- init.c ---- */
 hato_status net__status(int nng);
 /* Fills err with what failed and NNG's words. */
-hato_status net__fail_nng(hato_error *err, int nng, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+hato_status net__fail_nng(hato_error *err, int nng, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
 typedef enum net__kind { NET_LOCAL, NET_TCP, NET_WS } net__kind;
 hato_status net__url_check(const char *url, net__kind *kind, hato_error *err);

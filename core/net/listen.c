@@ -46,7 +46,8 @@ static void pause_accepting(net_listener *l, int rv) {
   tick_soon(l);
   pthread_mutex_unlock(&l->lock);
   if (first)
-    hato__warn(&l->log, "ACCEPT-PAUSED", "%s: accepting no connections for now: %s", l->url, nng_strerror(rv));
+    hato__warn(&l->log, "ACCEPT-PAUSED", "%s: accepting no connections for now: %s", l->url,
+               nng_strerror(rv));
 }
 
 static void accepted(void *arg) {
@@ -117,13 +118,14 @@ static hato_status open_listener(net_listener *l, const char *url, hato_error *e
   if (rv != 0 && rv != NNG_ENOTSUP) return net__fail_nng(err, rv, "%s", url);
   if ((rv = nng_aio_alloc(&l->accept, accepted, l)) != 0 || (rv = nng_aio_alloc(&l->tick, ticked, l)) != 0)
     return net__fail_nng(err, rv, "%s", url);
-  if ((rv = nng_stream_listener_listen(l->sl)) != 0) return net__fail_nng(err, rv, "cannot listen on %s", url);
+  if ((rv = nng_stream_listener_listen(l->sl)) != 0)
+    return net__fail_nng(err, rv, "cannot listen on %s", url);
   l->url = real_url(url, l->kind, l->sl);
   return l->url != NULL ? HATO_OK : hato__fail(err, HATO_NO_MEMORY, "%s: no memory", url);
 }
 
-hato_status net_listen(const char *url, const net_auth *auth, const hato__log *log, net_admitted *admitted, void *arg,
-                       net_listener **out, hato_error *err) {
+hato_status net_listen(const char *url, const net_auth *auth, const hato__log *log, net_admitted *admitted,
+                       void *arg, net_listener **out, hato_error *err) {
   *out = NULL;
   net__kind kind;
   hato_status st = net__url_check(url, &kind, err);

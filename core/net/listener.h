@@ -9,7 +9,7 @@
 
 #define NET_UNADMITTED_MAX 512u
 #define NET_ADMISSION_NS (UINT64_C(10) * 1000000000) /* an admission ends in this time */
-#define NET_SILENCE_NS UINT64_C(1000000000)  /* and gives way to others after this */
+#define NET_SILENCE_NS UINT64_C(1000000000)          /* and gives way to others after this */
 
 struct net_listener {
   char *url;
@@ -28,7 +28,7 @@ struct net_listener {
   unsigned handing; /* calls of `admitted` under way */
   bool closing;
   bool ticking;
-  bool crowded; /* accepting waits for an admission to end */
+  bool crowded;          /* accepting waits for an admission to end */
   uint64_t paused_until; /* out of descriptors; 0: not paused */
   unsigned pause_ms;
 };

@@ -8,7 +8,9 @@
  * nothing is timed.
  *
  * Callbacks run on NNG's threads (or, on net_wake, on the caller's, when the
- * connection was idle), with no lock of net held. `frame` and `batch` of one
+ * connection was idle), with no lock of net held; `closed` on NNG's only. On an
+ * in-process pair a wake also runs the other end's `frame` and `batch`, so call it
+ * with no lock that they take. `frame` and `batch` of one
  * connection never run at once, nor do two `fill`s; `frame` and `fill` may.
  * Signals are blocked while NNG starts its threads. After fork nothing here may
  * be called.
@@ -80,7 +82,7 @@ typedef struct net_auth {
 } net_auth;
 
 typedef struct net_peer {
-  proto_role role;
+  proto_role role; /* of a dialled connection: the one it was dialled as */
   proto_method method;
   char address[128]; /* for people */
   bool local;        /* Unix socket or in-process */
@@ -89,7 +91,8 @@ typedef struct net_peer {
 /* ---- dialling ----
  * Blocks, until admitted or timeout_ms passed; retries what may pass (EAGAIN of a full
  * ipc backlog, refused until `patient` ms passed). The connection is idle until net_start.
- * REFUSED/UNREACHABLE/TIMED_OUT: nobody there; PEER_AUTH: refused, with the peer's words;
+ * REFUSED/UNREACHABLE/TIMED_OUT: nobody there; RESET: closed before it admitted us (also
+ * retried for as long as refused is); ADDRESS_INVALID: the URL; PEER_AUTH: refused, with the peer's words;
  * PROTOCOL: other version, or not hato. */
 hato_status net_dial(const char *url, proto_role role, const net_auth *auth, unsigned timeout_ms, unsigned patient_ms,
                      net_conn **out, hato_error *err);
@@ -97,7 +100,10 @@ hato_status net_dial(const char *url, proto_role role, const net_auth *auth, uns
 /* ---- listening ----
  * admitted gets each admitted connection and must call net_start on it (or net_close and
  * net_release). At the descriptor limit accepting pauses for a while and says so in the
- * log (id ACCEPT-PAUSED). Connections that do not finish their admission in 10 s are closed. */
+ * log (ids ACCEPT-PAUSED, ACCEPT-RESUMED). Connections that do not finish their admission
+ * in 10 s are closed; whoever is not admitted is logged (PEER-REFUSED), as is an admitted
+ * peer whose bytes make no sense (PEER-ERROR). The log is copied, and used for as long as
+ * connections of the listener live. tcp and ws URLs take a secret (INVALID). */
 typedef void net_admitted(void *arg, net_conn *c);
 hato_status net_listen(const char *url, const net_auth *auth, const hato__log *log, net_admitted *admitted, void *arg,
                        net_listener **out, hato_error *err);
@@ -110,7 +116,8 @@ hato_status net_pair(net_conn **client, net_conn **server, hato_error *err);
 /* ---- connections ---- */
 void net_start(net_conn *c, const net_ops *ops, void *owner); /* ops is borrowed for good */
 void net_wake(net_conn *c);                 /* any thread, also inside callbacks; may run fill */
-void net_close(net_conn *c, hato_status why, const char *words); /* any thread; returns at once */
+/* Any thread; returns at once. What was filled and not `sent` may be lost. */
+void net_close(net_conn *c, hato_status why, const char *words);
 void net_release(net_conn *c);              /* gives the reference back; after closed, or before net_start */
 const net_peer *net_peer_of(const net_conn *c);
 /* Stop and resume reading (backpressure): while paused, no further frame callback after the current batch. */

@@ -16,8 +16,10 @@ struct net__pair {
 static void kicked(void *conn) {
   net_conn *c = conn;
   (void)atomic_load_explicit(&c->refs, memory_order_acquire);
-  if (c->ended) net__end(c);
-  else net__write(c);
+  if (c->ended)
+    net__end(c);
+  else
+    net__write(c);
 }
 
 static hato_status end_init(net__pair *p, int i, hato_error *err) {
@@ -103,7 +105,8 @@ static hato_status assemble(net_conn *to, const uint8_t *at, size_t n, size_t *t
 }
 
 /* A frame that lies whole in the stretch, large ones with data that holds it. */
-static hato_status give_whole(net_conn *to, const uint8_t *at, uint32_t whole, net_data *data, hato_error *err) {
+static hato_status give_whole(net_conn *to, const uint8_t *at, uint32_t whole, net_data *data,
+                              hato_error *err) {
   if (whole - PROTO_HEADER < NET_BY_REFERENCE) return net__give(to, at, NULL, err);
   if (data != NULL) return net__give(to, at, data, err);
   hato_status st = net__big_begin(to, at, whole, whole, err);
@@ -147,8 +150,10 @@ hato_status net__pair_deliver(net_conn *from) {
   atomic_store_explicit(&to->in, atomic_load_explicit(&to->in, memory_order_relaxed) + from->out_len,
                         memory_order_relaxed);
   if (to->ops->batch != NULL) to->ops->batch(to->owner, to);
-  if (st != HATO_OK) net__reader_failed(to, st, err.text);
-  else if (net__closing(to)) st = HATO_CLOSED;
+  if (st != HATO_OK)
+    net__reader_failed(to, st, err.text);
+  else if (net__closing(to))
+    st = HATO_CLOSED;
   else if (to->big == NULL && to->len == 0 && to->buf != NULL) {
     free(to->buf);
     to->buf = NULL;

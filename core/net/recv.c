@@ -14,8 +14,8 @@ hato_status net__header_check(net_conn *c, const uint8_t *header, uint32_t *len,
   proto_header h;
   hato_status st = proto_header_decode(&h, header, err);
   *len = h.len;
-  if (c->admission != NULL && st != HATO_OK && header[0] == 'H' && header[1] == 'T' && h.type == PROTO_HELLO &&
-      h.len <= c->limit)
+  if (c->admission != NULL && st != HATO_OK && header[0] == 'H' && header[1] == 'T' &&
+      h.type == PROTO_HELLO && h.len <= c->limit)
     return HATO_OK; /* of another version: its HELLO says which it speaks */
   if (st == HATO_OK && h.len > c->limit)
     return hato__fail(err, HATO_PROTOCOL, "%s: a body of %u bytes before admission, at most %u are allowed",
@@ -125,8 +125,10 @@ hato_status net__buf_room(net_conn *c, uint32_t cap, hato_error *err) {
 /* What the last receive brought says how large the next should be. */
 static void judge(net_conn *c, size_t n, size_t room) {
   c->grow = n == room && c->cap < NET_MOST_BUFFER;
-  if (n >= c->cap / 4) c->small = 0;
-  else if (c->small < SMALL_IN_A_ROW) c->small++;
+  if (n >= c->cap / 4)
+    c->small = 0;
+  else if (c->small < SMALL_IN_A_ROW)
+    c->small++;
 }
 
 static hato_status make_room(net_conn *c, hato_error *err) {
@@ -200,8 +202,8 @@ static void stream_ended(net_conn *c, int rv) {
     snprintf(words, sizeof words, "closed in the middle of a frame, after %u of its %zu bytes", c->big_have,
              c->big->n);
   else if (c->len < PROTO_HEADER)
-    snprintf(words, sizeof words, "closed in the middle of a frame, after %u of the %u bytes of its header", c->len,
-             PROTO_HEADER);
+    snprintf(words, sizeof words, "closed in the middle of a frame, after %u of the %u bytes of its header",
+             c->len, PROTO_HEADER);
   else {
     uint32_t body;
     memcpy(&body, c->buf + 4, sizeof body);

@@ -22,7 +22,8 @@ static unsigned gather(net_conn *c, nng_iov iov[IOVS]) {
   skip = skip > c->out.bytes.len ? skip - c->out.bytes.len : 0;
   for (unsigned i = 0; i < c->out.n_refs; i++) {
     size_t len = c->out.refs[i].len;
-    if (skip < len) iov[n++] = (nng_iov){.iov_buf = (void *)(c->out.refs[i].at + skip), .iov_len = len - skip};
+    if (skip < len)
+      iov[n++] = (nng_iov){.iov_buf = (void *)(c->out.refs[i].at + skip), .iov_len = len - skip};
     skip = skip > len ? skip - len : 0;
   }
   return n;
@@ -143,8 +144,10 @@ static void waited(void *conn) {
   if (rv == 0) {
     c->out_done += nng_aio_count(c->wait_aio);
     switch (push(c)) {
-    case WAITING: return;
-    case FAILED: break;
+    case WAITING:
+      return;
+    case FAILED:
+      break;
     case DONE:
       if (sent(c)) net__write(c);
       return;

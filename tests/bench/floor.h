@@ -114,8 +114,10 @@ static inline void link_sent(void *arg) {
   link_t *k = arg;
   if (nng_aio_result(k->send) != 0) return;
   k->done += nng_aio_count(k->send);
-  if (k->done < k->have) link_push(k);
-  else link_post(k);
+  if (k->done < k->have)
+    link_push(k);
+  else
+    link_post(k);
 }
 static inline void link_received(void *arg) {
   link_t *k = arg;
@@ -145,8 +147,10 @@ static inline void stream_all(nng_stream *s, nng_aio *aio, int send, char *buf, 
   while (n > 0) {
     nng_iov v = {.iov_buf = buf, .iov_len = n};
     nng_aio_set_iov(aio, 1, &v);
-    if (send) nng_stream_send(s, aio);
-    else nng_stream_recv(s, aio);
+    if (send)
+      nng_stream_send(s, aio);
+    else
+      nng_stream_recv(s, aio);
     nng_aio_wait(aio);
     must(nng_aio_result(aio), send ? "send" : "receive");
     buf += nng_aio_count(aio);

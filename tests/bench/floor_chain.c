@@ -20,9 +20,12 @@ int main(int argc, char **argv) {
   size_t n = 20000, warm = 500;
   int embedded = 0, pair[2], ready[2];
   for (int i = 1; i < argc; i++) {
-    if (strcmp(argv[i], "--embedded") == 0) embedded = 1;
-    else if (strcmp(argv[i], "-n") == 0 && i + 1 < argc) n = strtoul(argv[++i], NULL, 10);
-    else return fprintf(stderr, "usage: floor_chain [--embedded] [-n ROUNDS]\n"), 2;
+    if (strcmp(argv[i], "--embedded") == 0)
+      embedded = 1;
+    else if (strcmp(argv[i], "-n") == 0 && i + 1 < argc)
+      n = strtoul(argv[++i], NULL, 10);
+    else
+      return fprintf(stderr, "usage: floor_chain [--embedded] [-n ROUNDS]\n"), 2;
   }
   char url[64], byte;
   floor_url(url, "chain");
@@ -51,8 +54,9 @@ int main(int argc, char **argv) {
     if (i >= warm) t[i - warm] = now_ns() - begun;
   }
   uint64_t m = median(t, n);
-  printf("{\"floor\":\"chain\",\"embedded\":%d,\"n\":%zu,\"median_ns\":%llu,\"p10_ns\":%llu,\"p90_ns\":%llu}\n", embedded,
-         n, (unsigned long long)m, (unsigned long long)t[n / 10], (unsigned long long)t[n * 9 / 10]);
+  printf(
+      "{\"floor\":\"chain\",\"embedded\":%d,\"n\":%zu,\"median_ns\":%llu,\"p10_ns\":%llu,\"p90_ns\":%llu}\n",
+      embedded, n, (unsigned long long)m, (unsigned long long)t[n / 10], (unsigned long long)t[n * 9 / 10]);
   fflush(stdout);
   end_child(daemon);
   end_child(executor);

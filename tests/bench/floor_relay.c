@@ -30,8 +30,10 @@ static void run_executor(int fd, size_t total) {
 int main(int argc, char **argv) {
   size_t mb = 100;
   int pair[2], ready[2];
-  if (argc == 3 && strcmp(argv[1], "-m") == 0) mb = strtoul(argv[2], NULL, 10);
-  else if (argc != 1) return fprintf(stderr, "usage: floor_relay [-m MEGABYTES]\n"), 2;
+  if (argc == 3 && strcmp(argv[1], "-m") == 0)
+    mb = strtoul(argv[2], NULL, 10);
+  else if (argc != 1)
+    return fprintf(stderr, "usage: floor_relay [-m MEGABYTES]\n"), 2;
   size_t total = mb * 1000000;
   char url[64], byte;
   floor_url(url, "relay");

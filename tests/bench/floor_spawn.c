@@ -27,8 +27,10 @@ static void spawn_many(size_t n) {
 
 int main(int argc, char **argv) {
   size_t n = 10000;
-  if (argc == 3 && strcmp(argv[1], "-n") == 0) n = strtoul(argv[2], NULL, 10);
-  else if (argc != 1) return fprintf(stderr, "usage: floor_spawn [-n COUNT]\n"), 2;
+  if (argc == 3 && strcmp(argv[1], "-n") == 0)
+    n = strtoul(argv[2], NULL, 10);
+  else if (argc != 1)
+    return fprintf(stderr, "usage: floor_spawn [-n COUNT]\n"), 2;
   uint64_t begun = now_ns();
   pid_t two[2];
   for (int i = 0; i < 2; i++) {

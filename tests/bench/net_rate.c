@@ -1,8 +1,8 @@
 /* What the layer net costs: small frames a second over a Unix socket, as fast as one
- * writer fills, and a round trip of one 64-byte frame beside one over bare nng_stream,
- * in turns in the same run.
+ * writer fills; 256 KB frames by reference, in MB/s; and a round trip of one 64-byte frame
+ * beside one over bare nng_stream, in turns in the same run.
  *
- *   net_rate [-n FRAMES] [-r ROUNDS]
+ *   net_rate [-n FRAMES] [-r ROUNDS] [-m MEGABYTES]
  *
  * Prints one JSON line. */
 #include "base/error.h"
@@ -16,9 +16,12 @@
 
 typedef struct side {
   net_conn *c;
-  uint64_t left;          /* frames still to be filled */
+  uint64_t left;  /* frames still to be filled */
+  uint64_t large; /* large ones, of these bytes */
+  net_data *piece;
+  const uint8_t *piece_at;
   _Atomic uint64_t frames; /* received */
-  atomic_uint echo;       /* to be sent back */
+  atomic_uint echo;        /* to be sent back */
   bool echoes;
 } side;
 
@@ -42,8 +45,14 @@ static void put(net_out *out, proto_type type) {
 static void on_fill(void *owner, net_conn *c, net_out *out) {
   (void)c;
   side *s = owner;
-  for (unsigned n = atomic_exchange(&s->echo, 0); n > 0; n--) put(out, PROTO_HEARTBEAT);
+  if (s->left == 0 && s->large == 0)
+    for (unsigned n = atomic_exchange(&s->echo, 0); n > 0; n--) put(out, PROTO_HEARTBEAT);
   for (unsigned i = 0; i < A_FILL && s->left > 0; i++, s->left--) put(out, PROTO_PIECE);
+  for (; s->large > 0 && out->n_refs < 2; s->large--) {
+    out->refs[out->n_refs].data = net_data_ref(s->piece);
+    out->refs[out->n_refs].at = s->piece_at;
+    out->refs[out->n_refs++].len = PROTO_BODY_MAX + PROTO_HEADER;
+  }
 }
 static void on_closed(void *owner, net_conn *c, hato_status why, const char *words) {
   (void)owner;
@@ -135,28 +144,35 @@ static net_conn *dial_net(const char *url) {
   return c;
 }
 
-static double rate(const char *url, uint64_t frames) {
-  side s = {.left = frames};
-  uint64_t begun = now_ns();
+/* Seconds that it takes to send these and have them handled. */
+static double seconds(const char *url, uint64_t small, uint64_t large) {
+  side s = {.left = small, .large = large};
+  hato__buf b = {0};
+  size_t at = proto_begin(&b, PROTO_PIECE);
+  memset(hato__buf_grow(&b, PROTO_BODY_MAX), 1, PROTO_BODY_MAX);
+  proto_end(&b, at);
+  s.piece = net_data_wrap(b.data, b.len, NULL, NULL);
+  s.piece_at = b.data;
   s.c = dial_net(url);
+  uint64_t begun = now_ns();
   net_start(s.c, &ops, &s);
   net_wake(s.c);
   /* The last frame asks for an answer: all before it have been handled. */
-  while (s.frames == 0) {
-    if (s.left == 0) {
-      s.echo = 1;
-      net_wake(s.c);
-    }
-    nng_msleep(1);
-  }
-  return (double)frames * 1e9 / (double)(now_ns() - begun);
+  s.echo = 1;
+  net_wake(s.c);
+  while (s.frames == 0) nng_msleep(1);
+  return (double)(now_ns() - begun) / 1e9;
 }
 
 int main(int argc, char **argv) {
-  uint64_t frames = 5000000, rounds = 20000;
+  uint64_t frames = 5000000, rounds = 20000, mb = 2000;
   for (int i = 1; i + 1 < argc; i += 2) {
-    if (strcmp(argv[i], "-n") == 0) frames = strtoull(argv[i + 1], NULL, 10);
-    else if (strcmp(argv[i], "-r") == 0) rounds = strtoull(argv[i + 1], NULL, 10);
+    if (strcmp(argv[i], "-n") == 0)
+      frames = strtoull(argv[i + 1], NULL, 10);
+    else if (strcmp(argv[i], "-r") == 0)
+      rounds = strtoull(argv[i + 1], NULL, 10);
+    else if (strcmp(argv[i], "-m") == 0)
+      mb = strtoull(argv[i + 1], NULL, 10);
   }
   char url[64], bare[64], byte;
   int ready[2];
@@ -181,11 +197,13 @@ int main(int argc, char **argv) {
     for (uint64_t k = i; k < i + 100 && k < rounds; k++) bare_ns[k] = ping_bare(s, aio);
     for (uint64_t k = i; k < i + 100 && k < rounds; k++) net_ns[k] = ping(&t);
   }
-  double per_s = rate(url, frames);
-  printf("{\"bench\":\"net_rate\",\"frames\":%llu,\"frames_per_s\":%.0f,\"rounds\":%llu,\"net_ping_ns\":%llu,"
+  double per_s = (double)frames / seconds(url, frames, 0);
+  double mb_s = (double)mb / seconds(url, 0, mb * 1000000 / PROTO_BODY_MAX);
+  printf("{\"bench\":\"net_rate\",\"frames\":%llu,\"frames_per_s\":%.0f,\"large_mb_s\":%.0f,\"rounds\":%llu,"
+         "\"net_ping_ns\":%llu,"
          "\"bare_ping_ns\":%llu}\n",
-         (unsigned long long)frames, per_s, (unsigned long long)rounds, (unsigned long long)median(net_ns, rounds),
-         (unsigned long long)median(bare_ns, rounds));
+         (unsigned long long)frames, per_s, mb_s, (unsigned long long)rounds,
+         (unsigned long long)median(net_ns, rounds), (unsigned long long)median(bare_ns, rounds));
   fflush(stdout);
   end_child(server);
   end_child(server_bare);

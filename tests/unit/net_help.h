@@ -23,13 +23,13 @@
 #define WAIT_MS 20000
 static inline void nap(void) { nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL); }
 /* Polls until what holds, or fails the test. */
-#define WAIT_FOR(what)                                                                                    \
-  do {                                                                                                    \
-    uint64_t until_ = hato__now() + WAIT_MS * HATO__MS;                                                   \
-    while (!(what)) {                                                                                     \
-      if (hato__now() > until_) ck_abort_msg("waited in vain for %s", #what);                             \
-      nap();                                                                                              \
-    }                                                                                                     \
+#define WAIT_FOR(what)                                                        \
+  do {                                                                        \
+    uint64_t until_ = hato__now() + WAIT_MS * HATO__MS;                       \
+    while (!(what)) {                                                         \
+      if (hato__now() > until_) ck_abort_msg("waited in vain for %s", #what); \
+      nap();                                                                  \
+    }                                                                         \
   } while (0)
 
 typedef struct end {
@@ -39,8 +39,8 @@ typedef struct end {
   net_data *ref; /* sent after the box, once */
   const uint8_t *ref_at;
   size_t ref_len;
-  bool echo;      /* send back what comes */
-  bool broken;    /* answer frames with an error */
+  bool echo;   /* send back what comes */
+  bool broken; /* answer frames with an error */
   bool close_on_frame;
   uint32_t next;  /* the number that the next frame must have; 0: any */
   net_data *kept; /* the last large frame's data */
@@ -193,9 +193,12 @@ static inline void host_log(void *arg, hato__log_level level, const char *id, co
   (void)level;
   host *h = arg;
   pthread_mutex_lock(&h->lock);
-  if (strcmp(id, "ACCEPT-PAUSED") == 0) h->paused++;
-  else if (strcmp(id, "ACCEPT-RESUMED") == 0) h->resumed++;
-  else snprintf(h->last, sizeof h->last, "%s", text);
+  if (strcmp(id, "ACCEPT-PAUSED") == 0)
+    h->paused++;
+  else if (strcmp(id, "ACCEPT-RESUMED") == 0)
+    h->resumed++;
+  else
+    snprintf(h->last, sizeof h->last, "%s", text);
   pthread_mutex_unlock(&h->lock);
   if (strcmp(id, "PEER-REFUSED") == 0) h->refused++;
   if (strcmp(id, "PEER-ERROR") == 0) h->errors++;

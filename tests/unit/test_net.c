@@ -1,6 +1,11 @@
 /* Connections that work: every transport, every size, many wakers, references. */
 #include "unit/net_help.h"
 
+#include "net/internal.h"
+
+#include <dirent.h>
+#include <signal.h>
+
 static void echo_over(net_conn *c, host *h, end *server) {
   end e;
   end_init(&e);
@@ -84,7 +89,8 @@ UNIT_TEST_LIMIT(random_splits, 60) {
   hato__buf b = {0};
   uint32_t n = 0;
   for (; n < 400; n++)
-    put_frame(&b, n + 1, n % 50 == 49 ? 262144 - n : 4 + (uint32_t)rand_r(&seed) % (n % 10 == 0 ? 40000 : 600));
+    put_frame(&b, n + 1,
+              n % 50 == 49 ? 262144 - n : 4 + (uint32_t)rand_r(&seed) % (n % 10 == 0 ? 40000 : 600));
   size_t at = 0;
   while (at < b.len) {
     size_t most = rand_r(&seed) % 4 == 0 ? 3 : rand_r(&seed) % 3 == 0 ? 100000 : 700;
@@ -114,7 +120,8 @@ UNIT_TEST(pair_splits) {
   end_start(&a, c);
   unsigned seed = 7;
   hato__buf b = {0};
-  for (uint32_t i = 0; i < 300; i++) put_frame(&b, i + 1, i % 40 == 39 ? 200000 : (uint32_t)(4 + rand_r(&seed) % 20000));
+  for (uint32_t i = 0; i < 300; i++)
+    put_frame(&b, i + 1, i % 40 == 39 ? 200000 : (uint32_t)(4 + rand_r(&seed) % 20000));
   for (size_t at = 0; at < b.len;) {
     size_t w = 1 + (size_t)rand_r(&seed) % (rand_r(&seed) % 2 ? 30000 : 9);
     if (w > b.len - at) w = b.len - at;
@@ -322,6 +329,92 @@ UNIT_TEST(sent_inside_the_wake) {
   close(fd);
   end_free(e);
   host_close(&h);
+}
+
+/* ---- an idle connection holds little: seen from the reader's and the writer's threads ---- */
+typedef struct lean {
+  atomic_uint frames, cap, most;
+} lean;
+static hato_status lean_frame(void *owner, net_conn *c, const net_frame *f, hato_error *err) {
+  (void)f;
+  (void)err;
+  lean *l = owner;
+  l->cap = c->cap;
+  if (c->cap > l->most) l->most = c->cap;
+  l->frames++;
+  return HATO_OK;
+}
+static void lean_fill(void *owner, net_conn *c, net_out *out) {
+  (void)owner;
+  (void)c;
+  (void)out;
+}
+static void lean_closed(void *owner, net_conn *c, hato_status why, const char *words) {
+  (void)why;
+  (void)words;
+  ((lean *)owner)->frames = UINT32_MAX;
+  net_release(c);
+}
+static const net_ops lean_ops = {.frame = lean_frame, .fill = lean_fill, .closed = lean_closed};
+static void lean_admitted(void *arg, net_conn *c) { net_start(c, &lean_ops, arg); }
+
+UNIT_TEST(receive_buffer_grows_and_shrinks) {
+  static host h;
+  static lean l;
+  hato_error err;
+  snprintf(h.path, sizeof h.path, "abstract://hato-lean-%d", (int)getpid());
+  ck_assert_int_eq(net_listen(h.path, NULL, NULL, lean_admitted, &l, &h.l, &err), HATO_OK);
+  end e;
+  end_init(&e);
+  net_conn *c;
+  ck_assert_int_eq(net_dial(h.path, PROTO_ROLE_CLIENT, NULL, 5000, 0, &c, &err), HATO_OK);
+  end_start(&e, c);
+  for (uint32_t i = 0; i < 20000; i++) end_put(&e, i, 100);
+  net_wake(c);
+  WAIT_FOR(l.frames == 20000);
+  ck_assert_uint_eq(l.most, NET_MOST_BUFFER);
+  for (uint32_t i = 0; i < 40; i++) { /* as heartbeats, one by one */
+    end_put(&e, i, 8);
+    net_wake(c);
+    WAIT_FOR(l.frames == 20001 + i);
+  }
+  ck_assert_uint_eq(l.cap, NET_IDLE_BUFFER);
+  net_close(c, HATO_OK, NULL);
+  end_free(&e);
+  WAIT_FOR(l.frames == UINT32_MAX);
+  net_listener_close(h.l);
+}
+
+/* No handler of a host runs on a thread of NNG. */
+UNIT_TEST(threads_block_signals) {
+  hato_error err;
+  ck_assert_int_eq(net_init(&err), HATO_OK);
+  DIR *d = opendir("/proc/self/task");
+  ck_assert_ptr_nonnull(d);
+  int others = 0;
+  for (struct dirent *t; (t = readdir(d)) != NULL;) {
+    char path[300], line[256];
+    if (t->d_name[0] == '.') continue;
+    snprintf(path, sizeof path, "/proc/self/task/%s/status", t->d_name);
+    FILE *f = fopen(path, "r");
+    ck_assert_ptr_nonnull(f);
+    bool nng = false;
+    while (fgets(line, sizeof line, f) != NULL) {
+      if (strncmp(line, "Name:\tnng:", 10) == 0) nng = true;
+      if (!nng || strncmp(line, "SigBlk:", 7) != 0) continue;
+      unsigned long long blocked = strtoull(line + 7, NULL, 16);
+      for (int s = 1; s < 32; s++)
+        if (s != SIGKILL && s != SIGSTOP)
+          ck_assert_msg(blocked >> (s - 1) & 1, "signal %d is open: %s", s, t->d_name);
+      others++;
+    }
+    fclose(f);
+  }
+  closedir(d);
+  ck_assert_int_gt(others, 5);
+  sigset_t now; /* and our own mask is as it was */
+  pthread_sigmask(SIG_SETMASK, NULL, &now);
+  ck_assert_int_eq(sigismember(&now, SIGINT), 0);
 }
 
 UNIT_MAIN("net")

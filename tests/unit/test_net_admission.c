@@ -163,7 +163,8 @@ UNIT_TEST(an_impostor_listens) {
   close(l);
 }
 
-static void expect_refused(int fd, host *h, unsigned refused, int status, const char *words, const char *reason) {
+static void expect_refused(int fd, host *h, unsigned refused, int status, const char *words,
+                           const char *reason) {
   uint8_t body[512];
   uint32_t len;
   hato_error err;
@@ -229,7 +230,8 @@ UNIT_TEST(another_version) {
   host_listen(&h, "ipc");
   int fd = raw_connect(&h);
   raw_hello(fd, PROTO_ROLE_DAEMON, 2, 2, 2);
-  expect_refused(fd, &h, 1, HATO_PROTOCOL, "this hato speaks protocol version 1, the peer version 2", "peer version 2");
+  expect_refused(fd, &h, 1, HATO_PROTOCOL, "this hato speaks protocol version 1, the peer version 2",
+                 "peer version 2");
   fd = raw_connect(&h);
   raw_hello(fd, PROTO_ROLE_DAEMON, 9, 3, 9);
   expect_refused(fd, &h, 2, HATO_PROTOCOL, "version 1, the peer versions 3 to 9", "versions 3 to 9");
@@ -343,7 +345,8 @@ UNIT_TEST(another_user) {
     size_t n = strlen(name + 11);
     memcpy(sa.sun_path + 1, name + 11, n);
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    if (connect(fd, (struct sockaddr *)&sa, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + n)) != 0) _exit(8);
+    if (connect(fd, (struct sockaddr *)&sa, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + n)) != 0)
+      _exit(8);
     uint8_t body[512];
     uint32_t len;
     raw_hello(fd, PROTO_ROLE_CLIENT, 1, 1, 1);
@@ -379,8 +382,10 @@ UNIT_TEST(addresses) {
   ck_assert_int_eq(net_dial("gopher://x", PROTO_ROLE_CLIENT, NULL, 1000, 0, &c, &err), HATO_ADDRESS_INVALID);
   ck_assert_ptr_nonnull(strstr(err.text, "gopher://x"));
   ck_assert_ptr_nonnull(strstr(err.text, "ipc, abstract, tcp or ws"));
-  ck_assert_int_eq(net_dial("tcp://127.0.0.1", PROTO_ROLE_CLIENT, NULL, 1000, 0, &c, &err), HATO_ADDRESS_INVALID);
-  ck_assert_int_eq(net_dial("ipc:///tmp/hato-nobody", PROTO_ROLE_CLIENT, NULL, 1000, 0, &c, &err), HATO_REFUSED);
+  ck_assert_int_eq(net_dial("tcp://127.0.0.1", PROTO_ROLE_CLIENT, NULL, 1000, 0, &c, &err),
+                   HATO_ADDRESS_INVALID);
+  ck_assert_int_eq(net_dial("ipc:///tmp/hato-nobody", PROTO_ROLE_CLIENT, NULL, 1000, 0, &c, &err),
+                   HATO_REFUSED);
   ck_assert_ptr_nonnull(strstr(err.text, "nobody listens there"));
 }
 
@@ -411,7 +416,9 @@ UNIT_TEST(a_listener_that_keeps_silent) {
   int l = socket(AF_UNIX, SOCK_STREAM, 0);
   struct sockaddr_un sa = {.sun_family = AF_UNIX};
   int n = snprintf(sa.sun_path + 1, sizeof sa.sun_path - 1, "hato-silent-%d", (int)getpid());
-  ck_assert_int_eq(bind(l, (struct sockaddr *)&sa, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)), 0);
+  ck_assert_int_eq(
+      bind(l, (struct sockaddr *)&sa, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)),
+      0);
   ck_assert_int_eq(listen(l, 1), 0);
   char url[64];
   snprintf(url, sizeof url, "abstract://hato-silent-%d", (int)getpid());

@@ -21,7 +21,7 @@ static void expect_error(const void *bytes, size_t n, bool stop, const char *wor
   ck_assert_int_eq(e->why, HATO_PROTOCOL);
   ck_assert_msg(strstr(e->words, words) != NULL, "%s", e->words);
   ck_assert_msg(strstr(e->words, "process ") != NULL, "%s", e->words); /* the peer */
-  ck_assert_uint_eq(e->frames, 2); /* what was whole before was handled */
+  ck_assert_uint_eq(e->frames, 2);                                     /* what was whole before was handled */
   WAIT_FOR(h.errors == 1);
   if (!stop) close(fd);
   end_free(e);
