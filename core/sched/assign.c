@@ -71,6 +71,7 @@ static uint32_t send(sched *s, s_out *e, s_daemon *d, s_seg *g, uint32_t n) {
   if (sched__in_slots(d) == 0) d->progress_ns = s->now; /* what stood idle did not stand still */
   while (a.count < n && sched__flight_new(s, d, r, a.first + a.count, a.attempt, (uint32_t)expect)) a.count++;
   if (a.count == 0) return 0;
+  d->take_vain = d->take_still = false; /* there is something new to be taken */
   sched__seg_drop_front(s, g, a.count);
   sched__settle(s, d);
   sched__spend(e, a.count);

@@ -69,7 +69,7 @@ void sched__settle(sched *s, s_daemon *d) {
 
 void sched__progress(sched *s, s_daemon *d) {
   d->progress_ns = s->now;
-  d->take_vain = false;
+  d->take_vain = d->take_still = false;
   sched__settle(s, d);
   if (d->backlog_level) {
     d->since_ns = s->now;

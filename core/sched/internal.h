@@ -79,8 +79,9 @@ typedef struct s_daemon {
   sched_daemon handle;
   uint32_t slots;
   bool draining, disconnected, lost;
-  bool taking;    /* a TAKE is unanswered */
-  bool take_vain; /* the last gave nothing: none until something starts or ends */
+  bool taking;     /* a TAKE is unanswered */
+  bool take_vain;  /* the last gave nothing: none until something starts or ends */
+  bool take_still; /* nothing was sent or started or ended there since the last was asked */
   uint32_t take_got;
   uint32_t sent_n, running_n, zombie_sent_n, zombie_running_n;
   uint64_t backlog_ns;               /* expected work of what is sent */

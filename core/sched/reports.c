@@ -122,7 +122,7 @@ void sched_take_answered(sched *s, uint64_t now, sched_daemon handle) {
   s_daemon *d = sched__daemon(s, handle);
   if (!d || !d->taking) return;
   d->taking = false;
-  d->take_vain = d->take_got == 0;
+  d->take_vain = d->take_got == 0 && d->take_still;
   d->take_got = 0;
   s->takes--;
   sched__settle(s, d);

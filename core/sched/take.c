@@ -33,6 +33,7 @@ uint64_t sched__stall_deadline(const sched *s) {
 static void take(sched *s, s_out *e, s_daemon *d, uint32_t n) {
   d->taking = true;
   d->take_got = 0;
+  d->take_still = true;
   s->takes++;
   s->last_take_ns = s->now;
   d->grant = 0;
@@ -57,10 +58,11 @@ static bool even_out(sched *s, s_out *e) {
 
 bool sched__rebalance(sched *s, s_out *e) {
   if (s->ready == 0 && even_out(s, e)) return true;
-  while (sched__stall_deadline(s) <= s->now) {
+  for (;;) {
+    uint64_t at = sched__stall_deadline(s);
+    if (at == UINT64_MAX || at > s->now) return false;
     if (sched__full(e)) return true;
     s_daemon *d = HATO__ENTRY(s->stalling.next, s_daemon, stall_link);
     take(s, e, d, sched__ahead(d));
   }
-  return false;
 }

@@ -61,8 +61,9 @@ static void check_whole(sim *w) {
   for (uint32_t i = 0; i < w->daemons; i++) {
     const sim_daemon *d = &w->daemon[i];
     uint64_t held = (uint64_t)d->sent + d->running + d->zombies;
-    if (d->connected && d->sent && held > d->slots && !d->taking && w->free_slots &&
-        d->moved + STUCK_NS < w->now)
+    uint64_t since = d->moved > w->free_since ? d->moved : w->free_since;
+    bool behind = d->connected && d->sent && held > d->slots && !d->taking;
+    if (behind && w->free_slots && since + STUCK_NS < w->now)
       sim_fail(w, "tasks stand behind others at daemon %u while slots are free", d->handle);
     for (uint64_t t = d->known ? d->held : 0; t; t = w->task[t].next) {
       const sim_task *k = &w->task[t];

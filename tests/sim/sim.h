@@ -125,7 +125,8 @@ typedef struct sim {
   uint32_t away_n, away_head, away_cap;
 
   uint64_t submitted, unresolved, resolved, owed; /* owed: must be resolved by the scheduler itself */
-  uint64_t ready, free_slots, usable;
+  uint64_t ready, free_slots;
+  uint64_t free_since; /* some slot is free */
   uint64_t sends, sent_tasks, takes, returned, interrupts, accepted, stale, lost_daemons;
   uint64_t touched[8]; /* tasks of this event, some of them */
   unsigned touched_n;

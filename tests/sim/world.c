@@ -149,6 +149,7 @@ void sim_touch_task(sim *w, uint64_t task) {
 void sim_place(sim *w, sim_daemon *d) {
   bool usable = d->known && d->connected && !d->draining;
   uint32_t held = d->sent + d->running + d->zombies, free = usable && held < d->slots ? d->slots - held : 0;
+  if (w->free_slots == 0 && free > 0) w->free_since = w->now;
   w->free_slots = w->free_slots - d->free + free;
   d->free = free;
   w->touched_daemon = d->handle;

@@ -144,6 +144,36 @@ UNIT_TEST(a_take_in_vain_is_not_repeated_at_once) {
   drive_close(&d);
 }
 
+/* What was sent while a TAKE was on its way is not known to its answer. */
+UNIT_TEST(a_take_in_vain_says_nothing_of_what_was_sent_since) {
+  struct drive d;
+  sched_daemon h = loaded(&d), g = join(&d, 1);
+  next(&d);
+  for (uint64_t t = 10; t < 209; t++) { /* all but the last end meanwhile */
+    if (t > 10) start(&d, h, t);
+    ck_assert(finish(&d, h, t, 10 * US));
+  }
+  start(&d, h, 209);
+  submit(&d, SCHED_SHARED_OWNER, 500, 30, 1);
+  next(&d);
+  start(&d, g, 500);
+  ck_assert_uint_gt(held(&d, h), 1);
+  sched_take_answered(d.s, d.now, h);
+  while (held(&d, g) > 0) {
+    for (uint64_t t = 500; t < 530; t++) {
+      if (sched_find(d.s, t).daemon != g) continue;
+      start(&d, g, t);
+      ck_assert(finish(&d, g, t, 10 * US));
+    }
+    next(&d);
+  }
+  d.now = sched_deadline(d.s);
+  sched_tick(d.s, d.now);
+  next(&d);
+  ck_assert_uint_eq(the(&d, SCHED_TAKE).daemon, h);
+  drive_close(&d);
+}
+
 /* While others work, tasks must not stay behind one that turns out to be long. */
 UNIT_TEST(a_backlog_that_stands_still_goes_back_to_the_queue) {
   struct drive d;
