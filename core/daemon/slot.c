@@ -111,14 +111,32 @@ static uint16_t interrupted(const daemon_slot *s, uint64_t task, uint32_t attemp
   return 0;
 }
 
-void daemon_slot_head(daemon_state *d, daemon_slot *s) {
-  s->kill_at = 0;
-  if (hato__list_empty(&s->runs)) {
-    s->n_interrupts = 0;
-    return;
+/* Forgets interrupts of tasks that have ended. */
+static void prune(daemon_slot *s) {
+  unsigned kept = 0;
+  for (unsigned i = 0; i < s->n_interrupts; i++) {
+    bool meets = false;
+    uint64_t first;
+    uint32_t count;
+    for (hato__link *l = s->runs.next; l != &s->runs && !meets; l = l->next)
+      meets = daemon_tasks_meet(HATO__ENTRY(l, daemon_tasks, link), &s->interrupts[i], &first, &count);
+    if (meets) s->interrupts[kept++] = s->interrupts[i];
   }
+  s->n_interrupts = kept;
+}
+
+void daemon_slot_head(daemon_state *d, daemon_slot *s) {
+  uint64_t before = s->kill_at;
+  s->kill_at = 0;
+  prune(s);
+  if (s->n_interrupts == 0) return;
   const daemon_tasks *t = HATO__ENTRY(s->runs.next, daemon_tasks, link);
   if (!interrupted(s, t->a.first, t->a.attempt)) return;
+  if (before && s->kill_task == t->a.first) {
+    s->kill_at = before;
+    return;
+  }
+  s->kill_task = t->a.first;
   /* A command is the executor's to end, unless that is stuck itself. */
   s->kill_at = hato__now() + DAEMON_FUNCTION_GRACE_NS;
   if (t->spec->kind == PROTO_COMMAND) s->kill_at += 2 * DAEMON_EXECUTOR_GRACE_NS;

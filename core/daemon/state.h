@@ -108,6 +108,7 @@ typedef struct daemon_slot {
   uint64_t reported; /* results since it was started */
   unsigned barren;   /* restarts in a row without a result */
   uint64_t kill_at;  /* when the interrupted head has had its grace; 0: none */
+  uint64_t kill_task;
   proto_run *interrupts;
   unsigned n_interrupts, cap_interrupts;
   char *fault; /* why the daemon killed it */
