@@ -1,0 +1,113 @@
+/* The embedded dispatcher: in this process, with daemons on this machine that dial a
+ * socket in a folder of its own. */
+#include "client/internal.h"
+
+#include "session/session.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- its folder ---- */
+
+static char *make_dir(const char *parent) {
+  if (!parent || *parent != '/') return NULL;
+  char *dir = hato__printf("%s/hato-%d-XXXXXX", parent, (int)getpid());
+  if (dir && strlen(dir) + sizeof "/dispatcher" <= HATO__SOCKET_PATH_MAX && mkdtemp(dir)) return dir;
+  free(dir);
+  return NULL;
+}
+
+static void remove_in(int at, const char *name) {
+  int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  DIR *d = fd < 0 ? NULL : fdopendir(fd);
+  if (!d && fd >= 0) close(fd);
+  struct dirent *e;
+  while (d && (e = readdir(d)) != NULL) {
+    if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
+    if (unlinkat(dirfd(d), e->d_name, 0) != 0 && (errno == EISDIR || errno == EPERM)) remove_in(dirfd(d), e->d_name);
+  }
+  if (d) closedir(d);
+  unlinkat(at, name, AT_REMOVEDIR);
+}
+
+static void remove_dir(hato_pool *p) {
+  if (!p->local_dir) return;
+  remove_in(AT_FDCWD, p->local_dir);
+  free(p->local_dir);
+  p->local_dir = NULL;
+}
+
+/* ---- opening ---- */
+
+static hato_status create(hato_pool *p, const char *binary, const hato_pool_options *o, hato_error *err) {
+  uint8_t secret[HATO__SECRET_BYTES];
+  char *file = NULL;
+  hato_status st = HATO_OK;
+  if (o->listen) { /* others may come, and have to know something */
+    hato__random(secret, sizeof secret);
+    file = hato__printf("%s/secret", p->local_dir);
+    st = file ? hato__secret_write(file, secret, err) : hato__fail(err, HATO_NO_MEMORY, "no memory for a pool");
+  }
+  dispatcher_options d = {.local_dir = p->local_dir,
+                          .hato_binary = binary,
+                          .secret = o->listen ? secret : NULL,
+                          .secret_file = file,
+                          .log = p->log};
+  if (st == HATO_OK) st = dispatcher_create(&d, &p->dispatcher, err);
+  memset(secret, 0, sizeof secret);
+  free(file);
+  return st;
+}
+
+/* A folder where a socket can be bound; without one an abstract socket serves. */
+static hato_status listen_local(hato_pool *p, const char *binary, const hato_pool_options *o, hato_error *err) {
+  const char *const parents[] = {getenv("HATO_LOCAL_DIR"), getenv("TMPDIR"), "/tmp", "/var/tmp", "/dev/shm"};
+  size_t n = sizeof parents / sizeof *parents;
+  hato_status st = hato__fail(err, HATO_NOT_FOUND, "no folder for an embedded dispatcher in $TMPDIR or /tmp");
+  for (size_t i = 0; i < n; i++) {
+    p->local_dir = make_dir(parents[i]);
+    if (!p->local_dir) continue;
+    st = create(p, binary, o, err);
+    char *url = hato__printf("ipc://%s/dispatcher", p->local_dir);
+    if (st == HATO_OK) st = url ? dispatcher_listen(p->dispatcher, url, err) : HATO_NO_MEMORY;
+    free(url);
+    if (st == HATO_OK) return st;
+    dispatcher_destroy(p->dispatcher);
+    p->dispatcher = NULL;
+    remove_dir(p);
+  }
+  return st;
+}
+
+static hato_status launch(hato_pool *p, const hato_pool_options *o, hato_error *err) {
+  dispatcher_launch_request r = {.launcher = "local", .n = o->daemons, .slots = o->slots};
+  uint64_t number;
+  if (o->daemons < 0) return HATO_OK;
+  if (o->daemons == 0 && o->slots > 0) r.n = 1;
+  return dispatcher_launch(p->dispatcher, &r, &number, err);
+}
+
+hato_status client_embed_open(hato_pool *p, const hato_pool_options *o, hato_error *err) {
+  char *binary = NULL;
+  hato_status st = client_binary_find(o->hato_binary, &binary, err);
+  if (st == HATO_OK) st = listen_local(p, binary, o, err);
+  free(binary);
+  if (st == HATO_OK && o->listen) st = dispatcher_listen(p->dispatcher, o->listen, err);
+  if (st) return st;
+  p->embedded = true;
+  p->url = hato__printf("%s", dispatcher_url(p->dispatcher, o->listen ? 1 : 0));
+  if (!p->url) return hato__fail(err, HATO_NO_MEMORY, "no memory for a pool");
+  st = launch(p, o, err);
+  if (st == HATO_OK) st = dispatcher_embed(p->dispatcher, &p->conn, err);
+  return st;
+}
+
+void client_embed_close(hato_pool *p) {
+  dispatcher_destroy(p->dispatcher);
+  p->dispatcher = NULL;
+  remove_dir(p);
+}
