@@ -106,7 +106,8 @@ typedef struct launchers_info {
   uint32_t secret_ways;    /* HATO_SECRET_*, any of them may be used */
   char *member_env;        /* NULL: none */
   uint32_t member_first;
-  uint32_t interval_ms;
+  uint32_t interval_ms;    /* 0: it tells of changes itself and is not polled */
+  uint32_t launch_deadline_ms, poll_deadline_ms, other_deadline_ms;
   bool usable;             /* its probe succeeded */
   char *trouble;           /* why it is not usable, or not a launcher at all; NULL */
   struct hato__conf *conf; /* its option rows, without values; NULL of one that could not be loaded */

@@ -211,12 +211,12 @@ typedef struct hato_run {
   uint32_t timeout_ms;     /* 0: until the operation's deadline */
   const char *const *argv; /* looked up in PATH; no shell */
   const char *const *env;  /* NAME=VALUE to add; NULL: none */
-  const char *cwd;         /* NULL: / */
+  const char *cwd;         /* NULL: as the dispatcher's */
   const void *input;       /* its standard input; NULL: empty */
   size_t input_len;
   size_t output_max; /* bytes kept of each stream, the last ones; 0: 16 MiB */
   /* Results. The texts are NUL-terminated and never NULL. */
-  int32_t exit_code; /* -1: it did not exit */
+  int32_t exit_code; /* -1: it did not exit, or (with signal 0) others in the process reaped it */
   int32_t signal;    /* 0: none */
   char *out, *err;
   size_t out_len, err_len;
@@ -241,7 +241,7 @@ typedef struct hato_template_value {
   const char *name, *value;
 } hato_template_value;
 
-enum { HATO_LOG_ERROR = 0, HATO_LOG_WARN = 1, HATO_LOG_NOTICE = 2, HATO_LOG_INFO = 3, HATO_LOG_DEBUG = 4 };
+enum { HATO_LEVEL_ERROR = 0, HATO_LEVEL_WARN = 1, HATO_LEVEL_NOTICE = 2, HATO_LEVEL_INFO = 3, HATO_LEVEL_DEBUG = 4 };
 
 /* The table of services. Each is there (not NULL); those of a later minor are behind
  * HATO_HAS. None may be called outside an operation, nor from another thread. */
@@ -250,7 +250,7 @@ struct hato_host {
   uint16_t abi_major, abi_minor;
   void *ctx; /* the host's own */
 
-  /* A line for hato's log. */
+  /* A line for hato's log; level: HATO_LEVEL_*. */
   void (*log)(const hato_host *host, int level, const char *format, ...) HATO_PRINTF(3, 4);
   /* The words of this operation's failure; returns status. The last call counts. */
   int (*fail)(const hato_host *host, int status, const char *format, ...) HATO_PRINTF(3, 4);
@@ -271,7 +271,8 @@ struct hato_host {
   char *(*quote_words)(const hato_host *host, const char *const *words);
   /* Words as one argument of ssh, that any login shell (sh, csh, fish) hands on unchanged. */
   char *(*quote_ssh)(const hato_host *host, const char *const *words);
-  /* "{name}" becomes its value, "{name:q}" its value as one quoted word, "{{" a brace. A name that
+  /* "{name}" becomes its value, "{name:q}" its value as one quoted word, "{{" a brace; names are of
+   * [a-z0-9_-], other braces stand for themselves, so that ${HOME} may be written. A name that
    * is not there fails, with the nearest. */
   char *(*expand)(const hato_host *host, const char *text, const hato_template_value *values, uint32_t n);
 
@@ -303,7 +304,7 @@ typedef struct hato_launcher {
   uint32_t size;
 
   uint32_t flags;          /* HATO_LAUNCHER_* */
-  const char *name;        /* [a-z0-9-]+, as in the file's name hato_launcher_NAME.so */
+  const char *name;        /* [a-z0-9_-]+, as in the file's name hato_launcher_NAME.so */
   const char *version;     /* of the module */
   const char *description; /* one line */
 
@@ -345,7 +346,7 @@ typedef struct hato_launcher {
   /* Reports, by the service `member`, the members of all n launches: one query to the scheduler
    * for all, never one each. Required. Idempotent. A launch that the scheduler forgot has ended, for
    * the reason "forgotten by …". HATO_AGAIN or another status: it could not be asked; then nothing
-   * is concluded, and it is asked again later and later. */
+   * is concluded, and it is asked again later and later. n may be 0 after `watch` told of something. */
   int (*poll)(void *state, const hato_host *host, const hato_launch *const *launches, uint32_t n);
 
   /* Ends members (n_members 0: all) of a launch, queued or running; those that ended are no error,
