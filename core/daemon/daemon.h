@@ -2,8 +2,8 @@
  * daemon - a persistent process that dials a dispatcher and executes tasks in its
  * slots, each by an executor of its own (core/executor/executor.h).
  *
- * - Tasks wait in one first-in first-out queue; a free slot takes the next ones: one,
- *   or while tasks are much shorter than a millisecond as many as fill one. They are
+ * - Tasks wait in one first-in first-out queue; a free slot takes the next: one, or of
+ *   tasks much shorter than a millisecond as many as fill a quarter of one. They are
  *   reported started before an executor hears of them.
  * - It lives as long as its connection: the dispatcher's GOODBYE, its silence for three
  *   heartbeats or the end of the connection ends it, and every task with all its

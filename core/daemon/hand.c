@@ -19,7 +19,9 @@ void daemon_learn(daemon_spec *spec, uint64_t wall_ns) {
  * and at first no more than were ever seen. */
 uint32_t daemon_batch(const daemon_spec *spec) {
   if (spec->samples == 0 || spec->one_by_one) return 1;
-  double n = ceil(DAEMON_BATCH_NS / (spec->mean + 2 * spec->deviation + 1));
+  double each = spec->mean + 2 * spec->deviation + 1;
+  double n = ceil(DAEMON_BATCH_NS / each);
+  if (n < 2 && each < DAEMON_PAIR_NS) n = 2;
   uint32_t most = spec->kind == PROTO_COMMAND ? DAEMON_BATCH_COMMANDS : DAEMON_BATCH_MAX;
   if (most > spec->samples) most = (uint32_t)spec->samples;
   return n < most ? (uint32_t)n : most;

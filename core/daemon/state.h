@@ -23,9 +23,11 @@
 #include <sys/types.h>
 #include <uthash.h>
 
-#define DAEMON_BATCH_NS 1000000.0 /* work handed to an executor at once */
-#define DAEMON_BATCH_MAX 1024u
-#define DAEMON_BATCH_COMMANDS 4u /* commands fill a batch sooner: none may hoard processes to start */
+#define DAEMON_BATCH_NS 250000.0 /* work handed to an executor at once: what it has cannot be taken back */
+#define DAEMON_BATCH_MAX 128u
+#define DAEMON_BATCH_COMMANDS 4u
+#define DAEMON_PAIR_NS \
+  1000000.0 /* of tasks shorter than this the next waits in the executor: none waits for the wire */
 #define DAEMON_FUNCTION_GRACE_NS \
   UINT64_C(1000000000) /* an interrupted function, before its executor is killed */
 /* Of the executor's contract (executor/executor.h, which this layer does not know; the tests compare). */

@@ -21,6 +21,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define PIECE_FRAME (PROTO_PIECE_HEAD + PROTO_PIECE_DATA)
+
 typedef struct rig {
   net_conn *conn;
   pthread_mutex_t lock;
@@ -28,6 +30,10 @@ typedef struct rig {
   hato__buf out;
   bool enlisted, explicit;
   uint64_t sent, done, failed, want, window, chunk;
+  uint64_t credit, in, out_bytes; /* of the large argument and result */
+  net_data *piece;
+  uint8_t *bytes;
+  bool out_last;
 } rig;
 
 static void assign(rig *g) {
@@ -66,6 +72,17 @@ static hato_status on_frame(void *owner, net_conn *c, const net_frame *f, hato_e
     }
     assign(g);
     if (g->done == g->want) pthread_cond_signal(&g->cond);
+  } else if (f->type == PROTO_CREDIT) {
+    proto_credit m;
+    if (proto_credit_decode(&m, f->body, f->len, err) == HATO_OK) g->credit += m.bytes;
+  } else if (f->type == PROTO_PIECE) {
+    proto_piece m;
+    if (proto_piece_decode(&m, f->body, f->len, err) != HATO_OK) exit(1);
+    proto_credit more = {.task = m.task, .attempt = m.attempt, .channel = m.channel, .bytes = m.len};
+    proto_credit_encode(&g->out, &more);
+    g->out_bytes += m.len;
+    g->out_last = m.last;
+    if (m.last) pthread_cond_signal(&g->cond);
   }
   pthread_mutex_unlock(&g->lock);
   return HATO_OK;
@@ -82,6 +99,12 @@ static void on_fill(void *owner, net_conn *c, net_out *out) {
   pthread_mutex_lock(&g->lock);
   hato__buf_append(&out->bytes, g->out.data, g->out.len);
   hato__buf_clear(&g->out);
+  for (; g->in > 0 && g->credit >= PROTO_PIECE_DATA && out->n_refs < NET_REFS; g->in--) {
+    g->credit -= PROTO_PIECE_DATA;
+    out->refs[out->n_refs].data = net_data_ref(g->piece);
+    out->refs[out->n_refs].at = g->bytes + (g->in == 1 ? PIECE_FRAME : 0);
+    out->refs[out->n_refs++].len = PIECE_FRAME;
+  }
   pthread_mutex_unlock(&g->lock);
 }
 
@@ -159,6 +182,39 @@ static void rate(rig *g, const char *row, uint64_t n, pid_t pid, unsigned slots)
          (unsigned long long)g->failed);
 }
 
+/* Two frames, alike but that the second is the last. */
+static void large(rig *g, uint64_t mb) {
+  uint64_t n = (mb << 20) / PROTO_PIECE_DATA + 1;
+  g->piece = net_data_new(2 * PIECE_FRAME, &g->bytes);
+  hato__buf b = {0};
+  static const uint8_t data[PROTO_PIECE_DATA];
+  for (int last = 0; last < 2; last++) {
+    proto_piece p = {.task = 1, .attempt = 1, .len = sizeof data, .data = data, .last = last};
+    proto_piece_encode(&b, &p);
+  }
+  memcpy(g->bytes, b.data, b.len);
+  uint64_t from = hato__now();
+  pthread_mutex_lock(&g->lock);
+  proto_assign a = {.spec = 1,
+                    .args = PROTO_ARGS_EXPLICIT,
+                    .large = true,
+                    .first = 1,
+                    .count = 1,
+                    .attempt = 1,
+                    .total = n * PROTO_PIECE_DATA};
+  proto_assign_encode(&g->out, &a, 0);
+  g->in = n;
+  g->want = 1;
+  pthread_mutex_unlock(&g->lock);
+  net_wake(g->conn);
+  pthread_mutex_lock(&g->lock);
+  while (g->done < 1 || !g->out_last) pthread_cond_wait(&g->cond, &g->lock);
+  pthread_mutex_unlock(&g->lock);
+  double s = (double)(hato__now() - from) / 1e9;
+  printf("{\"row\":\"large\",\"mb\":%llu,\"mb_per_s\":%.0f,\"failed\":%llu}\n", (unsigned long long)mb,
+         2 * (double)mb / s, (unsigned long long)g->failed);
+}
+
 static int play_daemon(char **argv) {
   int fd = 2;
   hato__log log = {.level = HATO__LOG_WARN, .write = hato__log_to_fd, .arg = &fd};
@@ -173,7 +229,8 @@ int main(int argc, char **argv) {
   bool commands = argc > 1 && strcmp(argv[1], "commands") == 0;
   int at = commands ? 2 : 3;
   if (argc < at)
-    return fprintf(stderr, "usage: daemon functions|trips OBJECT [N [SLOTS]] | commands [N [SLOTS]]\n"), 2;
+    return fprintf(stderr, "usage: daemon functions|trips|large OBJECT [N [SLOTS]] | commands [N [SLOTS]]\n"),
+           2;
   uint64_t n = argc > at           ? strtoull(argv[at], NULL, 10)
                : commands          ? 10000
                : argv[1][0] == 't' ? 20000
@@ -192,14 +249,18 @@ int main(int argc, char **argv) {
   if (posix_spawn(&pid, "/proc/self/exe", NULL, NULL, args, environ) != 0) return 1;
   pthread_mutex_lock(&g.lock);
   while (!g.enlisted) pthread_cond_wait(&g.cond, &g.lock);
-  proto_spec s = {.kind = PROTO_FUNCTION, .symbol = "empty", .object_path = commands ? NULL : argv[2]};
+  proto_spec s = {.kind = PROTO_FUNCTION,
+                  .symbol = argv[1][0] == 'l' ? "echo" : "empty",
+                  .object_path = commands ? NULL : argv[2]};
   if (commands) s = (proto_spec){.kind = PROTO_COMMAND, .argv = true_, .env = env, .cwd = "/"};
   hato__buf b = {0};
   proto_spec_encode(&b, &s);
   proto_spec_send(&g.out, 1, b.data, (uint32_t)b.len);
   hato__buf_free(&b);
   pthread_mutex_unlock(&g.lock);
-  if (argv[1][0] == 't')
+  if (argv[1][0] == 'l')
+    large(&g, n);
+  else if (argv[1][0] == 't')
     trips(&g, n);
   else
     rate(&g, argv[1], n, pid, (unsigned)atoi(slots));

@@ -22,6 +22,7 @@ int fake_daemon(char **argv) {
                       .patience_ms = (uint64_t)atoi(argv[3]),
                       .idle_exit_ns = (uint64_t)atoi(argv[4]) * HATO__MS,
                       .log = &log};
+  if (getenv("TEST_BIND")) o.bind = TOPO_BIND_CORE;
   if (strcmp(argv[5], "-") != 0) o.credential = argv[5];
   return daemon_run(&o, NULL);
 }

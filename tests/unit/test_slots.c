@@ -35,6 +35,25 @@ UNIT_TEST(a_command) {
   fake_finish(f);
 }
 
+UNIT_TEST(an_executor_is_bound) {
+  setenv("TEST_BIND", "core", 1);
+  setenv("HATO_CREDENTIAL", "0200000000000000000000000000000000000000000000000000000000000000", 1);
+  struct fake *f = fake_start(1000, 1000, 0); /* more than there are cores: one core each */
+  shell(f, 1, "nproc");
+  shell(f, 2, "tr '\\0' '\\n' </proc/$PPID/environ | grep -c '^HATO_CREDENTIAL=\\|^TEST_BIND='");
+  fake_counted(f, 1, 1, 1);
+  topo *t;
+  topo_set core;
+  ck_assert_int_eq(topo_probe(NULL, &t, NULL), HATO_OK);
+  ck_assert(topo_slot(t, TOPO_BIND_CORE, 0, 1000, &core));
+  ck_assert_int_eq(atoi((char *)fake_result(f, 1)->out), CPU_COUNT_S(core.size, core.set));
+  topo_set_free(&core);
+  topo_destroy(t);
+  fake_counted(f, 2, 2, 1);
+  ck_assert_str_eq((char *)fake_result(f, 2)->out, "1\n"); /* but the credential */
+  fake_finish(f);
+}
+
 UNIT_TEST_LIMIT(many_commands, 20) {
   struct fake *f = fake_start(2, 1000, 0);
   shell(f, 1, "echo $$");
