@@ -68,6 +68,8 @@ int cli_connect(cli *c, hato_pool **pool);
 /* One request, and every line of its answer to `line` (NULL: printed as it is). Takes q's
  * reference. Returns the exit code; a refusal is said on standard error. */
 int cli_request(cli *c, hato_pool *pool, json_t *q, int (*line)(cli *c, json_t *object, void *arg), void *arg);
+/* For a request whose answer says nothing. */
+int cli_ignore_answer(cli *c, json_t *object, void *arg);
 /* "tasks" or "all" of the operands and --all, added to q. False: neither was given, said. */
 bool cli_add_tasks(cli *c, json_t *q);
 /* "1.2 s", "3 min 4 s" into out. */

@@ -127,6 +127,11 @@ int cli_request(cli *c, hato_pool *pool, json_t *q, int (*line)(cli *c, json_t *
   return cli_fail(c, st == HATO_NOT_FOUND ? CLI_USAGE : cli_code(st), "%s", err.text);
 }
 
+int cli_ignore_answer(cli *c, json_t *o, void *arg) {
+  (void)c, (void)o, (void)arg;
+  return CLI_OK;
+}
+
 bool cli_add_tasks(cli *c, json_t *q) {
   if (hato__conf_get_bool(c->conf, "all")) {
     json_object_set_new(q, "all", json_true());

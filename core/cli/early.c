@@ -16,7 +16,7 @@ static int run_executor(int argc, char **argv) {
   return executor_main(3, &o);
 }
 
-bool early_main(int argc, char **argv, int *code) {
+bool cli_early_main(int argc, char **argv, int *code) {
   if (strcmp(argv[1], "executor") == 0) {
     *code = run_executor(argc, argv);
     return true;

@@ -5,6 +5,6 @@
 #include <stdbool.h>
 
 /* True when argv named one of them, which then has run and ended with *code. */
-bool early_main(int argc, char **argv, int *code);
+bool cli_early_main(int argc, char **argv, int *code);
 
 #endif

@@ -62,7 +62,7 @@ static int run_verb(const cli_verb *verb, int argc, char **argv) {
 int main(int argc, char **argv) {
   int code;
   /* Executors and launcher hosts touch nothing else of this program: they stay small. */
-  if (argc > 1 && early_main(argc, argv, &code)) return code;
+  if (argc > 1 && cli_early_main(argc, argv, &code)) return code;
   signal(SIGPIPE, SIG_IGN);
   if (argc < 2 || argv[1][0] == '-') return without_verb(argc < 2 ? NULL : argv[1]);
   const cli_verb *verb = cli_find_verb(argv[1]);

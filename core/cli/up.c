@@ -199,11 +199,6 @@ static int launch_daemons(cli *c, hato_pool *pool) {
   return cli_request(c, pool, q, launch_answer, NULL);
 }
 
-static int ignore_answer(cli *c, json_t *o, void *arg) {
-  (void)c, (void)o, (void)arg;
-  return CLI_OK;
-}
-
 /* Waits until a process has ended; false: it has not in `ms`. One of another user's, or gone, is no error. */
 static bool wait_process(pid_t pid, int ms) {
   int fd = pidfd_open(pid, 0);
@@ -313,7 +308,7 @@ static int run_down(cli *c) {
   if (hato__conf_get_str(c->conf, "url")) {
     int code = cli_connect(c, &pool);
     if (code) return code;
-    code = cli_request(c, pool, json_pack("{s:s}", "op", "down"), ignore_answer, NULL);
+    code = cli_request(c, pool, json_pack("{s:s}", "op", "down"), cli_ignore_answer, NULL);
     hato_pool_close(pool);
     return code;
   }

@@ -1,0 +1,196 @@
+/* The loop of `hato map`: inputs are submitted as they come, results printed as their turn comes. */
+#include "cli/map.h"
+
+#include "base/clock.h"
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- submitting ---- */
+
+/* How many more tasks may be submitted. What is held back while an early task runs long is bounded by
+ * what tasks have put out so far. */
+static uint64_t room(const map *m) {
+  uint64_t window = m->resolved ? MAP_WINDOW : MAP_WINDOW_FIRST;
+  uint64_t out = m->submitted - m->printed;
+  if (m->whole) return m->in.eof ? UINT64_MAX : 0;
+  if (m->held >= MAP_HELD || m->pending >= MAP_HELD) return 0;
+  if (m->output) {
+    uint64_t each = m->output / m->resolved + 1,
+             by_output = (MAP_HELD - m->held) / each + (m->resolved - m->printed);
+    if (by_output < window) window = by_output;
+  }
+  if (window < MAP_WINDOW_LEAST) window = MAP_WINDOW_LEAST;
+  return window > out ? window - out : 0;
+}
+
+static int submit(map *m, size_t max) {
+  hato_error err;
+  batch *b = calloc(1, sizeof *b);
+  if (b) b->count = cli_lines_take(&m->in, max, &b->text, &b->inputs);
+  if (b && b->count) b->seen = calloc(b->count, sizeof *b->seen);
+  if (!b || !b->seen) {
+    if (b) cli_map_batch_free(b);
+    return cli_fail(m->c, CLI_FAILED, "out of memory");
+  }
+  for (size_t i = 0; i < b->count; i++) b->bytes += b->inputs[i].size + sizeof *b->inputs;
+  hato_status st = hato_submit_array(m->pool, m->spec, b->inputs, b->count, 0, m->queue, &b->array, &err);
+  if (st) {
+    cli_map_batch_free(b);
+    cli_emit_bar(&m->emit, NULL);
+    return cli_fail(m->c, cli_code(st), "%s", err.text);
+  }
+  hato_array_set_tag(b->array, b);
+  if (m->tail) {
+    m->tail->next = b;
+  } else {
+    m->head = b;
+  }
+  m->tail = b;
+  m->submitted += b->count;
+  m->pending += b->bytes;
+  return CLI_OK;
+}
+
+/* A window that opens a task at a time would make submissions of one: it waits until some are worth it. */
+static int feed(map *m) {
+  while (m->in.ready > 0) {
+    uint64_t free_now = room(m), out = m->submitted - m->printed;
+    if (free_now == 0 || (free_now < m->in.ready && free_now < out / 8)) return CLI_OK;
+    int code = submit(m, free_now > m->in.ready ? m->in.ready : (size_t)free_now);
+    if (code) return code;
+  }
+  return CLI_OK;
+}
+
+/* ---- results ---- */
+
+static void count(map *m, const hato_completion *c, size_t n) {
+  hato_result r;
+  for (size_t i = 0; i < n; i++) {
+    if (hato_array_result(c[i].array, c[i].index, &r) != HATO_OK) continue;
+    ((batch *)hato_array_tag(c[i].array))->seen[c[i].index] = true;
+    m->resolved++;
+    m->failed += cli_task_failed(&r);
+    m->held += r.out_size + r.err_size;
+    m->output += r.out_size + r.err_size;
+  }
+}
+
+static int collect(map *m) {
+  hato_completion c[512];
+  size_t got;
+  do {
+    hato_status st = hato_queue_next(m->queue, c, sizeof c / sizeof *c, 0, &got);
+    if (st == HATO_TIMED_OUT) break;
+    if (st) return cli_fail(m->c, cli_code(st), "%s", hato_strerror(st));
+    count(m, c, got);
+    m->last_result = hato__now();
+  } while (got == sizeof c / sizeof *c);
+  return CLI_OK;
+}
+
+/* ---- an embedded pool that lost all its daemons ---- */
+
+static int look_at_daemons(cli *c, json_t *o, void *arg) {
+  char *words = arg;
+  size_t i, k;
+  json_t *l, *member;
+  (void)c;
+  if (json_array_size(json_object_get(o, "daemons")) > 0) return CLI_OK;
+  json_array_foreach(json_object_get(o, "launches"), i, l) {
+    const char *error = json_string_value(json_object_get(l, "error"));
+    json_int_t ended = json_integer_value(json_object_get(l, "ended"));
+    if (!error && ended < json_integer_value(json_object_get(l, "count"))) return CLI_OK;
+    if (error) snprintf(words, 600, "%s", error);
+    json_array_foreach(json_object_get(l, "members"), k, member) {
+      const char *reason = json_string_value(json_object_get(member, "reason"));
+      const char *log = json_string_value(json_object_get(member, "log"));
+      if (reason || log)
+        snprintf(words, 600, "%s%s%s", reason ? reason : "", reason && log ? ": " : "", log ? log : "");
+    }
+  }
+  if (!*words) snprintf(words, 600, "they have ended");
+  return CLI_OK;
+}
+
+/* Nobody will execute what is left: said instead of waited for. */
+static int check_daemons(map *m) {
+  char words[600] = "";
+  if (!m->embedded || hato__now() - m->last_result < 3 * HATO__SEC) return CLI_OK;
+  m->last_result = hato__now();
+  int code = cli_request(m->c, m->pool, json_pack("{s:s}", "op", "status"), look_at_daemons, words);
+  if (code || !*words) return code;
+  cli_emit_bar(&m->emit, NULL);
+  return cli_fail(m->c, CLI_FAILED, "no daemon is left to execute tasks: %s", words);
+}
+
+/* ---- the loop ---- */
+
+/* Waits for a signal, results, inputs, or the time to draw. */
+static int await(map *m, bool *input) {
+  bool working = m->submitted > m->printed;
+  struct pollfd p[3] = {{.fd = m->signals.fd, .events = POLLIN},
+                        {.fd = working ? hato_queue_fd(m->queue) : -1, .events = POLLIN},
+                        {.fd = cli_lines_wanted(&m->in) ? m->in.fd : -1, .events = POLLIN}};
+  int ms = m->progress.on ? (int)(PROGRESS_NS / HATO__MS) : m->embedded && working ? 3000 : -1;
+  int r = poll(p, 3, ms);
+  if (r < 0 && errno != EINTR) return cli_fail(m->c, CLI_FAILED, "poll: %s", strerror(errno));
+  *input = r > 0 && p[2].revents != 0;
+  if (r > 0 && p[0].revents) m->signal = cli_signals_take(&m->signals);
+  return CLI_OK;
+}
+
+static int step(map *m) {
+  hato_error err;
+  bool input = false;
+  int code = await(m, &input);
+  if (code || m->signal) return code;
+  if (input && cli_lines_read(&m->in, &err)) {
+    cli_emit_bar(&m->emit, NULL);
+    return cli_fail(m->c, CLI_FAILED, "%s", err.text);
+  }
+  if (m->submitted > m->printed) code = collect(m);
+  if (!code) code = feed(m);
+  if (code) return code;
+  cli_map_print(m);
+  cli_map_progress(m);
+  return check_daemons(m);
+}
+
+static int emit_code(map *m) {
+  switch (m->emit.state) {
+  case EMIT_GONE:
+    return 128 + SIGPIPE;
+  case EMIT_STOPPED:
+    m->signal = cli_signals_take(&m->signals);
+    return CLI_OK;
+  case EMIT_FAILED:
+    return cli_fail(m->c, CLI_FAILED, "cannot write the output: %s", strerror(m->emit.error));
+  default:
+    return CLI_OK;
+  }
+}
+
+static bool finished(const map *m) { return m->in.eof && m->in.ready == 0 && m->printed == m->submitted; }
+
+int cli_map_work(map *m) {
+  int code = CLI_OK;
+  m->last_result = hato__now();
+  while (!code && !m->signal && m->emit.state == EMIT_OK && !finished(m)) code = step(m);
+  cli_emit_bar(&m->emit, NULL);
+  if (!code) code = emit_code(m);
+  if (m->signal) {
+    m->emit.state = EMIT_OK;
+    cli_map_say(m, "%s: %llu done, the others are cancelled", strsignal(m->signal),
+                (unsigned long long)m->printed);
+    return 128 + m->signal;
+  }
+  if (m->failed_printed > MAP_NAMED || (m->failed && m->printed > 1))
+    cli_map_say(m, "%llu of %llu tasks failed", (unsigned long long)m->failed_printed,
+                (unsigned long long)m->printed);
+  if (code) return code;
+  return m->failed ? CLI_TASK_FAILED : CLI_OK;
+}
