@@ -2,12 +2,8 @@
  * idle session. It sleeps until the next of them and is woken when a nearer one appears. */
 #include "dispatcher/internal.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define SILENT_BEATS 3 /* a daemon that was silent for so many heartbeats is gone */
 #define SWEEP_NS (600 * HATO__SEC)
@@ -52,7 +48,7 @@ static uint64_t look_idle(dispatcher *d, uint64_t now) {
  * together with a condition, and a second is soon enough. */
 static uint64_t look_process(dispatcher *d, uint64_t now) {
   if (!d->while_pid) return UINT64_MAX;
-  if (kill(d->while_pid, 0) != 0 && errno == ESRCH) {
+  if (hato__process_start(d->while_pid) != d->while_start) {
     dispatcher_ask(d, "the process it was tied to has ended");
     return UINT64_MAX;
   }

@@ -156,7 +156,7 @@ struct object {
 #define BRIEF_PAGE 256u
 typedef struct brief { /* what is remembered of a detached task */
   hato__spool_ref record; /* its RESULTS record in the spool; len 0: only what stands here */
-  bool resolved, forgotten;
+  bool resolved, collected, forgotten; /* collected: fetched once */
   uint16_t error;
   uint32_t wait_status;
   float wall_s;
@@ -177,7 +177,11 @@ struct submission {
   unsigned chunks;   /* alive */
   char *label;       /* of the client that submitted it */
   brief **briefs;    /* detached: pages, made when touched */
-  UT_hash_handle hh; /* client->by_seq */
+  struct {           /* detached: by which it is known again after a lost connection */
+    uint64_t client, seq;
+  } identity;
+  UT_hash_handle by_identity; /* d->identities */
+  UT_hash_handle hh;          /* client->by_seq */
 };
 
 struct chunk { /* what sched holds as the data of a range */
@@ -249,6 +253,7 @@ struct dispatcher {
   net_auth auth;
   uint64_t keep_ns, idle_ns;
   pid_t while_pid;
+  uint64_t while_start; /* with the number it names a process */
   uint32_t heartbeat_ms;
   uint64_t id, started, started_wall;
 
@@ -265,9 +270,10 @@ struct dispatcher {
   stream *streams;
   rest *rests;
   sender *senders;
-  submission **detached; /* ascending by first */
+  submission *identities; /* detached, by client id and seq */
+  submission **detached;  /* ascending by first */
   size_t n_detached, cap_detached;
-  uint64_t uncollected; /* detached tasks that are not forgotten */
+  uint64_t kept, uncollected; /* detached tasks not forgotten; of these, not fetched either */
   hato__link spooling, waits;
   hato__spool *spool;
   bool spool_paused;
@@ -369,6 +375,7 @@ void spooled_end(dispatcher *d, uint64_t task, uint32_t channel, hato__spool_ref
 /* ---- kept.c: with the lock ---- */
 hato_status kept_add(submission *s);
 submission *kept_find(dispatcher *d, uint64_t task);
+submission *kept_again(dispatcher *d, uint64_t client_id, uint64_t seq); /* submitted before; NULL: not */
 size_t kept_from(const dispatcher *d, uint64_t task); /* index of the first that ends at or after it */
 const brief *kept_brief(const submission *s, uint64_t task); /* NULL: untouched */
 /* error: the record's own, or why it could not be kept whole. */

@@ -39,7 +39,9 @@ hato_status kept_add(submission *s) {
   s->briefs = calloc(pages, sizeof *s->briefs);
   if (!s->briefs) return HATO_NO_MEMORY;
   d->detached[d->n_detached++] = s; /* numbers only grow, so this is the order */
+  d->kept += s->count;
   d->uncollected += s->count;
+  HASH_ADD(by_identity, d->identities, identity, sizeof s->identity, s);
   return HATO_OK;
 }
 
@@ -158,6 +160,18 @@ static rest *rest_find(dispatcher *d, uint64_t task, uint32_t channel) {
 
 /* ---- fetching ---- */
 
+submission *kept_again(dispatcher *d, uint64_t client_id, uint64_t seq) {
+  submission *s = NULL;
+  uint64_t key[2] = {client_id, seq};
+  HASH_FIND(by_identity, d->identities, key, sizeof key, s);
+  return s;
+}
+
+static void collect(dispatcher *d, brief *b) {
+  if (!b->collected) d->uncollected--;
+  b->collected = true;
+}
+
 static void fetch_none(client *c, uint64_t task, int value) {
   size_t begun;
   hato__buf *b = outbox_bytes(&c->peer, &begun);
@@ -179,8 +193,8 @@ static void fetch_rest(client *c, uint64_t task, uint32_t attempt, uint32_t chan
 
 void kept_fetch(client *c, uint64_t task) {
   dispatcher *d = c->peer.d;
-  const submission *s = kept_find(d, task);
-  const brief *b = s ? kept_brief(s, task) : NULL;
+  submission *s = kept_find(d, task);
+  brief *b = s && kept_brief(s, task) ? brief_make(s, task) : NULL;
   if (!s || (b && b->forgotten)) {
     fetch_none(c, task, HATO_NOT_FOUND);
     return;
@@ -189,6 +203,7 @@ void kept_fetch(client *c, uint64_t task) {
     fetch_none(c, task, HATO_STATE);
     return;
   }
+  collect(d, b);
   if (b->record.len == 0) {
     fetch_none(c, task, b->error ? b->error : HATO_NO_SPACE);
     return;
@@ -228,9 +243,10 @@ static void forget_one(submission *s, uint64_t task, brief *b) {
     HASH_DEL(d->rests, r);
     free(r);
   }
+  collect(d, b);
   b->forgotten = true;
   s->forgotten++;
-  d->uncollected--;
+  d->kept--;
 }
 
 void kept_free(submission *s) {
@@ -239,6 +255,7 @@ void kept_free(submission *s) {
   for (uint64_t i = 0; i < (s->count + BRIEF_PAGE - 1) / BRIEF_PAGE; i++) free(s->briefs[i]);
   free(s->briefs);
   s->briefs = NULL;
+  HASH_DELETE(by_identity, d->identities, s);
   size_t at = kept_from(d, s->first);
   if (at == d->n_detached || d->detached[at] != s) return;
   d->n_detached--;

@@ -20,6 +20,7 @@ static bool copy_options(dispatcher *d, const dispatcher_options *o) {
   d->keep_ns = o->keep_ns ? o->keep_ns : KEEP_NS;
   d->idle_ns = o->idle_ns;
   d->while_pid = o->while_pid;
+  d->while_start = o->while_pid ? hato__process_start(o->while_pid) : 0;
   d->heartbeat_ms = o->heartbeat_ms ? o->heartbeat_ms : HEARTBEAT_MS;
   if (o->secret) {
     d->auth.have_secret = true;
@@ -45,6 +46,8 @@ hato_status dispatcher_create(const dispatcher_options *o, dispatcher **out, hat
   *out = NULL;
   if (!o || !o->local_dir || !o->hato_binary)
     return hato__fail(err, HATO_INVALID, "a dispatcher needs a local folder and the hato binary");
+  if (o->while_pid && !hato__process_start(o->while_pid))
+    return hato__fail(err, HATO_NOT_FOUND, "there is no process %d to be tied to", (int)o->while_pid);
   hato_status st = net_init(err);
   if (st) return st;
   dispatcher *d = calloc(1, sizeof *d);

@@ -8,7 +8,7 @@ static json_t *tasks_json(const dispatcher *d) {
   sched_counts n = sched_count(d->sched);
   return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "queued", (json_int_t)n.queued, "sent", (json_int_t)n.sent, "running",
                    (json_int_t)n.running, "done", (json_int_t)d->ok, "failed", (json_int_t)d->failed, "kept",
-                   (json_int_t)d->uncollected);
+                   (json_int_t)d->kept);
 }
 
 static json_t *daemons_json(dispatcher *d) {

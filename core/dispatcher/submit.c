@@ -129,6 +129,8 @@ static submission *submission_new(client *c, const proto_submit *m, spec *sp) {
   s->args = m->args;
   s->start = m->start;
   s->step = m->step;
+  s->identity.client = c->id;
+  s->identity.seq = m->seq;
   if (s->detached && ((s->label = hato__printf("%s", c->label)) == NULL || kept_add(s))) {
     free(s->label);
     free(s);
@@ -142,8 +144,10 @@ static submission *submission_new(client *c, const proto_submit *m, spec *sp) {
 
 hato_status submit_open(client *c, const proto_submit *m, hato_error *err) {
   dispatcher *d = c->peer.d;
-  if (submit_find(c, m->seq)) {
-    accept(c, submit_find(c, m->seq)); /* repeated after a lost answer */
+  const submission *again = submit_find(c, m->seq);
+  if (!again) again = kept_again(d, c->id, m->seq);
+  if (again) { /* repeated after a lost answer */
+    accept(c, again);
     return HATO_OK;
   }
   spec *sp = specs_find(c, m->spec);
