@@ -172,7 +172,8 @@ static hato_status on_results(worker *w, const net_frame *f, hato_error *err) {
 
 /* ---- the rest ---- */
 
-static hato_status on_started(worker *w, const net_frame *f, hato_error *err) {
+/* STARTED, and TAKEN: what it gives back, which ends a TAKE. */
+static hato_status on_runs(worker *w, const net_frame *f, hato_error *err) {
   dispatcher *d = w->peer.d;
   proto_runs m;
   hato_status st = proto_runs_decode(&m, f->body, f->len, err);
@@ -181,25 +182,14 @@ static hato_status on_started(worker *w, const net_frame *f, hato_error *err) {
   dispatcher_lock(d);
   for (uint32_t i = 0; i < m.n; i++) {
     proto_run r = proto_run_at(&m, i);
-    sched_started(d->sched, now, w->handle, r.first, r.count, r.attempt);
+    if (f->type == PROTO_STARTED) {
+      sched_started(d->sched, now, w->handle, r.first, r.count, r.attempt);
+    } else {
+      sched_returned(d->sched, now, w->handle, r.first, r.count, r.attempt);
+    }
   }
+  if (f->type == PROTO_TAKEN) sched_take_answered(d->sched, now, w->handle);
   clock_soon(d);
-  dispatcher_unlock(d);
-  return HATO_OK;
-}
-
-static hato_status on_taken(worker *w, const net_frame *f, hato_error *err) {
-  dispatcher *d = w->peer.d;
-  proto_runs m;
-  hato_status st = proto_runs_decode(&m, f->body, f->len, err);
-  if (st) return st;
-  uint64_t now = hato__now();
-  dispatcher_lock(d);
-  for (uint32_t i = 0; i < m.n; i++) {
-    proto_run r = proto_run_at(&m, i);
-    sched_returned(d->sched, now, w->handle, r.first, r.count, r.attempt);
-  }
-  sched_take_answered(d->sched, now, w->handle);
   dispatcher_unlock(d);
   return HATO_OK;
 }
@@ -234,8 +224,8 @@ static hato_status on_credit(worker *w, const net_frame *f, hato_error *err) {
 hato_status workers_frame(worker *w, const net_frame *f, hato_error *err) {
   switch (f->type) {
     case PROTO_RESULTS: return on_results(w, f, err);
-    case PROTO_STARTED: return on_started(w, f, err);
-    case PROTO_TAKEN: return on_taken(w, f, err);
+    case PROTO_STARTED:
+    case PROTO_TAKEN: return on_runs(w, f, err);
     case PROTO_PIECE: return on_piece(w, f, err);
     case PROTO_CREDIT: return on_credit(w, f, err);
     case PROTO_DRAIN: return on_drain(w, f, err);
