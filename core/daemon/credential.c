@@ -25,7 +25,7 @@ static hato_status of_text(const char *text, const char *where, net_auth *auth, 
 }
 
 static hato_status of_input(net_auth *auth, hato_error *err) {
-  char text[256];
+  char text[256] = "";
   size_t len = 0;
   while (len < sizeof text - 1 && !memchr(text, '\n', len)) {
     ssize_t n = read(STDIN_FILENO, text + len, sizeof text - 1 - len);

@@ -129,6 +129,7 @@ static void on_closed(void *owner, net_conn *c, hato_status why, const char *wor
   daemon_state *d = owner;
   daemon_lock(d);
   d->closed = true;
+  if (d->goodbye >= 2) daemon_end(d, DAEMON_EXIT_OK, HATO_OK, "the dispatcher let it go");
   daemon_end(d, DAEMON_EXIT_LOST, why == HATO_OK ? HATO_CLOSED : why,
              "lost the connection to the dispatcher: %s", words ? words : hato_strerror(why));
   daemon_nudge(d);

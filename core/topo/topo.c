@@ -73,7 +73,8 @@ static cpu_set_t *everything(size_t *size) {
  * not its x86 backend, which visits every PU. NULL: it could not tell. */
 static hwloc_topology_t load(const topo_source *src) {
   hwloc_topology_t hw = NULL;
-  char *old = getenv("HWLOC_PLUGINS_PATH") ? strdup(getenv("HWLOC_PLUGINS_PATH")) : NULL;
+  const char *was = getenv("HWLOC_PLUGINS_PATH");
+  char *old = was ? strdup(was) : NULL;
   setenv("HWLOC_PLUGINS_PATH", "", 1);
   int rc = hwloc_topology_init(&hw);
   if (old)
@@ -223,7 +224,7 @@ void topo_deal(topo *t, unsigned member, unsigned of) {
   t->dealt = true;
   t->wrapped = of > cores;
   if (t->quota != TOPO_UNLIMITED) t->quota = (t->quota + of - 1) / of;
-  unsigned share = cores;
+  unsigned share;
   if (t->wrapped) {
     keep(t, member % cores, 1);
     share = 1;

@@ -90,9 +90,10 @@ static hato_status fake_frame(void *owner, net_conn *c, const net_frame *m, hato
     f->n_taken_frames++;
   } else if (m->type == PROTO_DRAIN)
     f->n_drain++;
-  else if (m->type == PROTO_GOODBYE)
+  else if (m->type == PROTO_GOODBYE) {
     f->n_goodbye++;
-  else if (m->type == PROTO_HEARTBEAT) {
+    net_close(c, HATO_OK, "goodbye"); /* as a dispatcher does */
+  } else if (m->type == PROTO_HEARTBEAT) {
     f->n_beats++;
     if (f->beat_ms != 50) {
       proto_heartbeat_encode(&f->out);
