@@ -131,7 +131,8 @@ static void do_cancel(client *c, uint32_t token, const json_t *q) {
   if (known(c, token, ranges, n, all)) {
     for (size_t i = 0; i < n; i++)
       sched_cancel(d->sched, hato__now(), ranges[i].first, ranges[i].last, 0, HATO_CANCELLED);
-    control_reply(c, token, json_pack("{s:b}", "cancelled", 1));
+    uint64_t cancelled = waits_unresolved(d, ranges, n);
+    control_reply(c, token, json_pack("{s:I}", "cancelled", (json_int_t)cancelled));
   }
   free(ranges);
 }

@@ -10,8 +10,8 @@
  *   {"op":"cancel","tasks":"40-80"} or "all":true   {"cancelled":n}
  *   {"op":"forget","tasks":…} or "all":true         {"forgotten":n}
  *   {"op":"launch","launcher":"local","n":4,"slots":0,"options":["k=v"],"bind":"auto","wait":true}  the launch
- *   {"op":"launchers"}                              an object a line
- *   {"op":"down","now":bool}                        {"unresolved":n}; the dispatcher then ends
+ *   {"op":"launchers"}                              {"launchers":[names]}
+ *   {"op":"down"}                                   {"unresolved":n}; the dispatcher then ends
  *   {"op":"reset"}                                  resolves what is unresolved to 19, then ends
  */
 #ifndef HATO_DISPATCHER_H

@@ -393,6 +393,7 @@ void control_reply(client *c, uint32_t token, json_t *answer); /* takes the refe
 void control_fail(client *c, uint32_t token, hato_status status, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 void waits_begin(client *c, uint32_t token, hato__range *ranges, size_t n, bool any); /* takes ranges */
+uint64_t waits_unresolved(dispatcher *d, hato__range *ranges, size_t n); /* detached ones; sorts ranges */
 void waits_resolved(submission *s, uint64_t first, uint64_t count);
 void waits_client_gone(client *c);
 void tasks_list(client *c, uint32_t token, hato__range *ranges, size_t n, const char *state); /* takes ranges */

@@ -57,6 +57,11 @@ static size_t merge(hato__range *r, size_t n) {
   return at + 1;
 }
 
+uint64_t waits_unresolved(dispatcher *d, hato__range *ranges, size_t n) {
+  tally t = tally_of(d, ranges, merge(ranges, n));
+  return t.tasks - t.resolved;
+}
+
 static void answer(waiting *w) {
   tally t = tally_of(w->client->peer.d, w->ranges, w->n);
   control_reply(w->client, w->token,
