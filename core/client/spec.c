@@ -113,8 +113,17 @@ void client_spec_queue(hato_pool *p, hato_spec *s) {
   client_outbox_push(p, i);
 }
 
-/* Takes e's strings' use only; the encoded bytes are the specification. */
+static size_t texts(char *const *list) {
+  size_t n = 0;
+  for (; list && *list; list++) n += strlen(*list) + 6; /* a tag and a length each */
+  return n;
+}
+
 static hato_status spec_make(hato_spec *s, const proto_spec *e, hato_error *err) {
+  size_t size = texts(e->argv) + texts(e->env);
+  if (size > PROTO_SPEC_MAX)
+    return hato__fail(err, HATO_TOO_LARGE, "words and variables have %zu bytes, at most %u were wanted", size,
+                      PROTO_SPEC_MAX);
   proto_spec_encode(&s->bytes, e);
   if (s->bytes.failed) return hato__fail(err, HATO_NO_MEMORY, "no memory for a specification");
   if (s->bytes.len > PROTO_SPEC_MAX)
