@@ -5,20 +5,18 @@
 
 /* ---- publishing ---- */
 
+/* Counted before it is queued: whoever took the last completion finds the array resolved. */
 void client_pending_flush(pending *to) {
   hato_array *a = to->array;
-  size_t done = to->done;
-  if (to->n > 0) {
-    unsigned n = to->n;
-    to->n = 0;
-    client_queue_push(to->queue, to->at, n);
-  }
+  unsigned n = to->n;
+  to->n = 0;
   to->array = NULL;
-  to->done = 0;
   if (a) {
-    client_array_done(a, done);
+    client_array_done(a, to->done);
     client_array_unref(a, 1);
   }
+  to->done = 0;
+  if (n > 0) client_queue_push(to->queue, to->at, n);
 }
 
 static void complete(pending *to, hato_queue *q, completion c) {
@@ -46,13 +44,12 @@ void client_publish_future(hato_future *f, cell c, uint64_t task, pending *to) {
 }
 
 void client_publish_array(hato_array *a, size_t index, cell c, pending *to) {
+  completion done = {.of = (uintptr_t)a | 1u, .index = index};
   atomic_store_explicit(&a->cells[index], c, memory_order_release);
-  if (a->queue) {
-    client_array_ref(a, 1);
-    complete(to, a->queue, (completion){.of = (uintptr_t)a | 1u, .index = index});
-  }
+  if (a->queue) client_array_ref(a, 1);
   if (!to) {
     client_array_done(a, 1);
+    if (a->queue) client_queue_push(a->queue, &done, 1);
     return;
   }
   if (to->array != a) {
@@ -61,6 +58,7 @@ void client_publish_array(hato_array *a, size_t index, cell c, pending *to) {
     to->array = a;
   }
   to->done++;
+  if (a->queue) complete(to, a->queue, done);
 }
 
 /* ---- resolving ---- */
