@@ -64,7 +64,7 @@ class Install(Case):
         (project / "CMakeLists.txt").write_text(
             "cmake_minimum_required(VERSION 3.16)\nproject(user C)\nfind_package(hato 0.1 REQUIRED)\n"
             "add_executable(version version.c)\ntarget_link_libraries(version hato::hato)\n")
-        self.run_command("cmake", "-S", project, "-B", project / "b", f"-DCMAKE_PREFIX_PATH={self.prefix}",
+        self.run_command("cmake", "-G", "Ninja", "-S", project, "-B", project / "b", f"-DCMAKE_PREFIX_PATH={self.prefix}",
                          f"-DCMAKE_C_COMPILER={CC}", f"-DCMAKE_C_FLAGS={' '.join(FLAGS)}")
         self.run_command("cmake", "--build", project / "b")
         self.assertRegex(self.run_command(project / "b/version").out, r"^\d+\.\d+\.\d+$")
