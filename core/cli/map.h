@@ -45,6 +45,7 @@ typedef struct map {
   uint64_t output;      /* bytes of output of all that are resolved */
   uint64_t pending;     /* bytes of inputs that are submitted and not printed */
   uint64_t last_result; /* clock: ns */
+  bool gather; /* results have just come */
   int signal;
 } map;
 

@@ -8,6 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#define GATHER_MS 5
+#define GATHER_FROM 16 /* tasks under way: with fewer, somebody may wait for each */
+
 /* ---- submitting ---- */
 
 /* How many more tasks may be submitted. What is held back while an early task runs long is bounded by
@@ -82,11 +85,13 @@ static void count(map *m, const hato_completion *c, size_t n) {
 static int collect(map *m) {
   hato_completion c[512];
   size_t got;
+  m->gather = false;
   do {
     hato_status st = hato_queue_next(m->queue, c, sizeof c / sizeof *c, 0, &got);
     if (st == HATO_TIMED_OUT) break;
     if (st) return cli_fail(m->c, cli_code(st), "%s", hato_strerror(st));
     count(m, c, got);
+    m->gather = m->submitted - m->resolved > GATHER_FROM;
     m->last_result = hato__now();
   } while (got == sizeof c / sizeof *c);
   return CLI_OK;
@@ -129,13 +134,15 @@ static int check_daemons(map *m) {
 
 /* ---- the loop ---- */
 
-/* Waits for a signal, results, inputs, or the time to draw. */
+/* Waits for a signal, results, inputs, or the time to draw. Directly after results more are left to
+ * gather for a moment: of short tasks each would wake this process, on a core that a task could use. */
 static int await(map *m, bool *input) {
   bool working = m->submitted > m->printed;
   struct pollfd p[3] = {{.fd = m->signals.fd, .events = POLLIN},
-                        {.fd = working ? hato_queue_fd(m->queue) : -1, .events = POLLIN},
+                        {.fd = working && !m->gather ? hato_queue_fd(m->queue) : -1, .events = POLLIN},
                         {.fd = cli_lines_wanted(&m->in) ? m->in.fd : -1, .events = POLLIN}};
   int ms = m->progress.on ? (int)(PROGRESS_NS / HATO__MS) : m->embedded && working ? 3000 : -1;
+  if (m->gather && working) ms = GATHER_MS;
   int r = poll(p, 3, ms);
   if (r < 0 && errno != EINTR) return cli_fail(m->c, CLI_FAILED, "poll: %s", strerror(errno));
   *input = r > 0 && p[2].revents != 0;

@@ -138,14 +138,14 @@ static int report_session(cli *c, hato_pool *pool, bool fresh);
 
 static int print_status(cli *c, json_t *o, void *arg) {
   bool fresh = *(bool *)arg;
-  const char *state = fresh ? "up" : "was up already: nothing was changed";
+  const char *state = fresh ? "is up" : "was up already: nothing is changed";
   if (c->json) {
     json_object_set_new(o, "started", json_boolean(fresh));
     json_dumpf(o, stdout, JSON_COMPACT);
     putchar('\n');
     return CLI_OK;
   }
-  printf("session %s is %s (process %lld on %s)\n", json_string_value(json_object_get(o, "session")), state,
+  printf("session %s %s (process %lld on %s)\n", json_string_value(json_object_get(o, "session")), state,
          (long long)json_integer_value(json_object_get(o, "pid")), json_string_value(json_object_get(o, "host")));
   size_t i;
   json_t *url;
