@@ -129,6 +129,26 @@ hato_status hato__blob_append(hato__blob *b, const void *data, size_t n, hato_er
   return HATO_OK;
 }
 
+hato_status hato__blob_patch(hato__blob *b, uint64_t at, const void *data, size_t n, hato_error *err) {
+  hato__error_clear(err);
+  if (at > b->size || n > b->size - at)
+    return hato__fail(err, HATO_INVALID, "bytes %llu to %llu of a payload of %llu", (unsigned long long)at,
+                      (unsigned long long)(at + n), (unsigned long long)b->size);
+  if (b->fd < 0) {
+    if (n > 0) memcpy(b->mem.data + at, data, n);
+    return HATO_OK;
+  }
+  for (const uint8_t *from = data; n > 0;) {
+    ssize_t w = pwrite(b->fd, from, n, (off_t)at);
+    if (w < 0 && errno == EINTR) continue;
+    if (w <= 0) return hato__fail_errno(err, "cannot write byte %llu of a payload in %s", (unsigned long long)at, blob_dir(b));
+    from += w;
+    at += (uint64_t)w;
+    n -= (size_t)w;
+  }
+  return HATO_OK;
+}
+
 uint64_t hato__blob_size(const hato__blob *b) { return b->size; }
 
 const uint8_t *hato__blob_data(hato__blob *b, hato_error *err) {

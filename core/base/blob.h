@@ -16,6 +16,8 @@ void hato__blob_destroy(hato__blob *b); /* NULL is fine */
 /* Hint of the final size. May go to the file at once. */
 hato_status hato__blob_expect(hato__blob *b, uint64_t size, hato_error *err);
 hato_status hato__blob_append(hato__blob *b, const void *data, size_t n, hato_error *err);
+/* Writes over n bytes that are there already, from `at` on. */
+hato_status hato__blob_patch(hato__blob *b, uint64_t at, const void *data, size_t n, hato_error *err);
 uint64_t hato__blob_size(const hato__blob *b);
 /* All bytes, contiguous; valid until the next append or destroy. NULL with the
  * error filled when mapping failed; of an empty blob a non-NULL pointer. */
