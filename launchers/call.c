@@ -108,6 +108,7 @@ void launchers__put_call(hato__buf *b, const launchers__call *c) {
   hato__buf_u8(b, c->request != NULL);
   if (c->request != NULL) launchers__put_request(b, c->request);
   hato__buf_bytes(b, c->record, c->record != NULL ? c->record_len : 0);
+  hato__buf_u8(b, c->grown);
   hato__buf_u32(b, c->n_members);
   for (uint32_t i = 0; i < c->n_members; i++) hato__buf_u32(b, c->members[i]);
 }
@@ -126,6 +127,7 @@ bool launchers__get_call(hato__reader *in, launchers__arena *a, launchers__call 
   const uint8_t *record = hato__read_bytes(in, &n);
   c->record = record != NULL ? (const uint8_t *)launchers__dup(a, record, n) : NULL;
   c->record_len = n;
+  c->grown = hato__read_u8(in) != 0;
   c->n_members = hato__read_u32(in);
   if (in->failed || n > HATO_RECORD_MAX || c->n_members > hato__reader_left(in) / 4) return false;
   uint32_t *members = launchers__alloc(a, ((size_t)c->n_members + 1) * sizeof *members);

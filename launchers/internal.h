@@ -67,6 +67,7 @@ typedef struct launchers__call {
   size_t record_len;
   const uint32_t *members;
   uint32_t n_members;
+  bool grown; /* structs are passed longer than they are, as by a later hato: for the conformance suite */
 } launchers__call;
 
 typedef struct launchers__reply {
@@ -109,6 +110,7 @@ typedef struct launchers__made { /* a launch that the module made or adopted */
   launchers__arena mem;
 } launchers__made;
 
+#define LAUNCHERS__GROWTH 64
 typedef struct launchers__runner {
   hato_launcher module; /* a checked copy */
   launchers__sink sink;
@@ -118,6 +120,8 @@ typedef struct launchers__runner {
   launchers__made *made;
   /* Of the operation that runs. */
   hato_host host;
+  unsigned char later[LAUNCHERS__GROWTH]; /* behind host: what a later hato may have there */
+  bool grown;
   launchers__arena scratch;
   uint64_t deadline; /* ns */
   hato_status failed;

@@ -76,6 +76,17 @@ static launchers__made *make(launchers__runner *r, const launchers__call *c, hat
 
 /* ---- operations ---- */
 
+/* A struct in memory that ends later than it does; its size says so when grown is asked for. */
+static void *passed(launchers__runner *r, const void *object, uint32_t size) {
+  unsigned char *copy = launchers__alloc(&r->scratch, (size_t)size + LAUNCHERS__GROWTH);
+  if (copy == NULL) return NULL;
+  memcpy(copy, object, size);
+  uint32_t said = size + (r->grown ? LAUNCHERS__GROWTH : 0);
+  memcpy(copy, &said, sizeof said); /* each begins with it */
+  return copy;
+}
+#define PASSED(r, object) passed(r, &(object), (uint32_t)sizeof(object))
+
 static hato_status ensure_open(launchers__runner *r) {
   if (r->opened) return HATO_OK;
   hato_status rc = r->module.open != NULL ? (hato_status)r->module.open(&r->host, &r->state) : HATO_OK;
@@ -92,8 +103,11 @@ static hato_status do_plan(launchers__runner *r, const launchers__call *c, launc
   if (rc != HATO_OK) return rc;
   hato_launch_plan plan = {.size = sizeof plan, .count = c->request->count, .flags = m->flags,
                            .secret_ways = m->secret_ways, .member_env = m->member_env, .member_first = m->member_first};
-  if (m->plan != NULL)
-    rc = (hato_status)m->plan(r->state, &r->host, (const hato_launcher_options *)(const void *)conf, &plan);
+  hato_launch_plan *p = PASSED(r, plan);
+  if (p == NULL) rc = hato__fail(err, HATO_NO_MEMORY, "no memory for a plan");
+  else if (m->plan != NULL)
+    rc = (hato_status)m->plan(r->state, &r->host, (const hato_launcher_options *)(const void *)conf, p);
+  if (p != NULL) plan = *p;
   if (rc == HATO_OK && (plan.count < 1 || plan.count > HATO_LAUNCH_MAX))
     rc = hato__fail(err, HATO_INVALID, "a launch of %u daemons, expected 1 to %d", plan.count, HATO_LAUNCH_MAX);
   out->plan = (launchers_plan_result){.count = plan.count, .flags = plan.flags, .secret_ways = plan.secret_ways,
@@ -125,7 +139,9 @@ static hato_status do_launch(launchers__runner *r, const launchers__call *c, hat
                              .env = q->env != NULL ? q->env : none, .secret_way = q->secret_way,
                              .secret_len = (uint32_t)q->secret_len, .secret = q->secret, .secret_env = q->secret_env,
                              .secret_file = q->secret_file, .log_dir = m->launch.log_dir, .options = m->launch.options};
-  hato_status rc = (hato_status)r->module.launch(r->state, &r->host, &ask, rec);
+  const hato_launch_request *p = PASSED(r, ask);
+  hato_status rc = p != NULL ? (hato_status)r->module.launch(r->state, &r->host, p, rec)
+                             : hato__fail(err, HATO_NO_MEMORY, "no memory for a launch");
   if (rc != HATO_OK) {
     made_free(m);
     return rc;
@@ -135,12 +151,17 @@ static hato_status do_launch(launchers__runner *r, const launchers__call *c, hat
   return HATO_OK;
 }
 
+static const hato_launch *given(launchers__runner *r, const launchers__made *m) {
+  const hato_launch *p = r->grown ? PASSED(r, m->launch) : NULL;
+  return p != NULL ? p : &m->launch;
+}
+
 static hato_status do_adopt(launchers__runner *r, const launchers__call *c, hato_launch_record *rec, hato_error *err) {
   launchers__made *m = made_find(r, c->request->id);
   bool fresh = m == NULL;
   if (fresh) m = make(r, c, err);
   if (m == NULL) return err->status;
-  hato_status rc = (hato_status)r->module.adopt(r->state, &r->host, &m->launch, rec);
+  hato_status rc = (hato_status)r->module.adopt(r->state, &r->host, given(r, m), rec);
   if (rc != HATO_OK) {
     if (fresh) made_free(m);
     return rc;
@@ -155,7 +176,7 @@ static hato_status do_poll(launchers__runner *r, hato_error *err) {
   const hato_launch **all = launchers__alloc(&r->scratch, (n + 1) * sizeof *all);
   if (all == NULL) return hato__fail(err, HATO_NO_MEMORY, "no memory to poll %u launches", n);
   uint32_t k = 0;
-  for (launchers__made *m = r->made; m != NULL; m = m->hh.next) all[k++] = &m->launch;
+  for (launchers__made *m = r->made; m != NULL; m = m->hh.next) all[k++] = given(r, m);
   return (hato_status)r->module.poll(r->state, &r->host, all, k);
 }
 
@@ -169,7 +190,7 @@ static hato_status do_cancel(launchers__runner *r, const launchers__call *c, hat
   }
   if (c->n_members > 0 && (r->module.flags & HATO_LAUNCHER_CANCELS_MEMBERS) == 0)
     return hato__fail(err, HATO_NOT_SUPPORTED, "launcher %s ends whole launches only", r->module.name);
-  return (hato_status)r->module.cancel(r->state, &r->host, &m->launch, c->members, c->n_members);
+  return (hato_status)r->module.cancel(r->state, &r->host, given(r, m), c->members, c->n_members);
 }
 
 static hato_status do_forget(launchers__runner *r, uint64_t id) {
@@ -237,6 +258,8 @@ void launchers__runner_call(launchers__runner *r, const launchers__call *c, laun
   r->failed = HATO_OK;
   r->words[0] = 0;
   launchers__services(r);
+  r->grown = c->grown;
+  if (r->grown) r->host.size += LAUNCHERS__GROWTH;
   hato_status rc = execute(r, c, out, &rec, &err);
   if (rc == HATO_OK && rec.len > sizeof rec.bytes) {
     launchers__runner_log(r, HATO__LOG_ERROR, "gave a record of %u bytes, at most %d", rec.len, HATO_RECORD_MAX);
