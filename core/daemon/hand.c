@@ -4,6 +4,8 @@
 
 void daemon_learn(daemon_spec *spec, uint64_t wall_ns) {
   double x = (double)wall_ns;
+  uint64_t among = spec->samples < DAEMON_LONG_MEMORY ? spec->samples + 1 : DAEMON_LONG_MEMORY;
+  spec->long_share += ((wall_ns >= DAEMON_LONG_NS ? 1 : 0) - spec->long_share) / (double)among;
   if (spec->samples++ == 0) {
     spec->mean = x;
     spec->deviation = x / 2;
@@ -15,10 +17,10 @@ void daemon_learn(daemon_spec *spec, uint64_t wall_ns) {
 }
 
 /* How many tasks fill a batch, sure of it: by the mean and twice the deviation, as
- * a timer of retransmission is set, so that tasks of unequal length go one by one;
- * and at first no more than were ever seen. */
+ * a timer of retransmission is set, and at first no more than were ever seen. Tasks
+ * of very unequal length go one by one. */
 uint32_t daemon_batch(const daemon_spec *spec) {
-  if (spec->samples == 0 || spec->one_by_one) return 1;
+  if (spec->samples == 0 || spec->one_by_one || spec->long_share > DAEMON_LONG_SHARE) return 1;
   double each = spec->mean + 2 * spec->deviation + 1;
   double n = ceil(DAEMON_BATCH_NS / each);
   if (n < 2 && each < DAEMON_PAIR_NS) n = 2;

@@ -28,6 +28,11 @@
 #define DAEMON_BATCH_COMMANDS 4u
 #define DAEMON_PAIR_NS \
   1000000.0 /* of tasks shorter than this the next waits in the executor: none waits for the wire */
+/* Where more than so many of the last tasks were long, none waits in an executor: it might wait for a long
+ * one. */
+#define DAEMON_LONG_NS 4000000u
+#define DAEMON_LONG_SHARE 0.005
+#define DAEMON_LONG_MEMORY 512u
 #define DAEMON_FUNCTION_GRACE_NS \
   UINT64_C(1000000000) /* an interrupted function, before its executor is killed */
 /* Of the executor's contract (executor/executor.h, which this layer does not know; the tests compare). */
@@ -57,6 +62,7 @@ typedef struct daemon_spec {
   char *why;
   uint32_t runs;          /* runs of tasks that refer to it */
   double mean, deviation; /* of its tasks' durations, ns */
+  double long_share;      /* of the last tasks, those of DAEMON_LONG_NS or more */
   uint64_t samples;
   uint64_t *known; /* a bit a slot: its executor has it */
 } daemon_spec;
