@@ -97,39 +97,12 @@ static int collect(map *m) {
   return CLI_OK;
 }
 
-/* ---- an embedded pool that lost all its daemons ---- */
-
-static int look_at_daemons(cli *c, json_t *o, void *arg) {
-  char *words = arg;
-  size_t i, k;
-  json_t *l, *member;
-  (void)c;
-  if (json_array_size(json_object_get(o, "daemons")) > 0) return CLI_OK;
-  json_array_foreach(json_object_get(o, "launches"), i, l) {
-    const char *error = json_string_value(json_object_get(l, "error"));
-    json_int_t ended = json_integer_value(json_object_get(l, "ended"));
-    if (!error && ended < json_integer_value(json_object_get(l, "count"))) return CLI_OK;
-    if (error) snprintf(words, 600, "%s", error);
-    json_array_foreach(json_object_get(l, "members"), k, member) {
-      const char *reason = json_string_value(json_object_get(member, "reason"));
-      const char *log = json_string_value(json_object_get(member, "log"));
-      if (reason || log)
-        snprintf(words, 600, "%s%s%s", reason ? reason : "", reason && log ? ": " : "", log ? log : "");
-    }
-  }
-  if (!*words) snprintf(words, 600, "they have ended");
-  return CLI_OK;
-}
-
 /* Nobody will execute what is left: said instead of waited for. */
 static int check_daemons(map *m) {
-  char words[600] = "";
-  if (!m->embedded || hato__now() - m->last_result < 3 * HATO__SEC) return CLI_OK;
+  if (!m->embedded || hato__now() - m->last_result < CLI_TASK_LOOK_MS * HATO__MS) return CLI_OK;
   m->last_result = hato__now();
-  int code = cli_request(m->c, m->pool, json_pack("{s:s}", "op", "status"), look_at_daemons, words);
-  if (code || !*words) return code;
   cli_emit_bar(&m->emit, NULL);
-  return cli_fail(m->c, CLI_FAILED, "no daemon is left to execute tasks: %s", words);
+  return cli_task_look(m->c, m->pool);
 }
 
 /* ---- the loop ---- */
@@ -141,7 +114,7 @@ static int await(map *m, bool *input) {
   struct pollfd p[3] = {{.fd = m->signals.fd, .events = POLLIN},
                         {.fd = working && !m->gather ? hato_queue_fd(m->queue) : -1, .events = POLLIN},
                         {.fd = cli_lines_wanted(&m->in) ? m->in.fd : -1, .events = POLLIN}};
-  int ms = m->progress.on ? (int)(PROGRESS_NS / HATO__MS) : m->embedded && working ? 3000 : -1;
+  int ms = m->progress.on ? (int)(PROGRESS_NS / HATO__MS) : m->embedded && working ? CLI_TASK_LOOK_MS : -1;
   if (m->gather && working) ms = GATHER_MS;
   int r = poll(p, 3, ms);
   if (r < 0 && errno != EINTR) return cli_fail(m->c, CLI_FAILED, "poll: %s", strerror(errno));

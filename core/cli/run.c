@@ -37,6 +37,7 @@ typedef struct run_state {
   hato_spec *spec;
   hato_queue *queue;
   hato_future *future;
+  bool embedded;
   int gone_fd;        /* an eventfd: nobody reads the output */
   atomic_int trouble; /* errno of a write */
 } run_state;
@@ -87,22 +88,26 @@ static hato_status submit(run_state *s, hato_error *err) {
 
 /* ---- waiting ---- */
 
-/* Returns the signal that asked for the end, 0, or -1 when the output's reader left. */
-static int wait_for_it(run_state *s) {
-  int why = 0;
-  while (!hato_future_resolved(s->future)) {
+/* Until the task is resolved, asked to end (*asked: by which signal, or -1 when the output's reader left),
+ * or has nobody to execute it. */
+static int wait_for_it(run_state *s, int *asked) {
+  int why = 0, code = CLI_OK;
+  while (!code && !hato_future_resolved(s->future)) {
     struct pollfd p[3] = {{.fd = s->signals.fd, .events = POLLIN},
                           {.fd = hato_queue_fd(s->queue), .events = POLLIN},
                           {.fd = why ? -1 : s->gone_fd, .events = POLLIN}};
-    if (poll(p, 3, -1) < 0 && errno != EINTR) return -1;
+    int r = poll(p, 3, s->embedded ? CLI_TASK_LOOK_MS : -1);
+    if (r < 0 && errno != EINTR) return cli_fail(s->c, 125, "poll: %s", strerror(errno));
+    if (r == 0 && cli_task_look(s->c, s->pool)) code = 125;
     int number = cli_signals_take(&s->signals);
     if (number && why > 0)
       _exit(128 + number); /* asked twice: its daemons end without us, or with the session's care */
     if (number) why = number;
-    if (!number && p[2].revents && !why) why = -1;
-    if (why && (number || p[2].revents)) hato_future_cancel(s->future);
+    if (r > 0 && !number && p[2].revents && !why) why = -1;
+    if (why && !*asked) hato_future_cancel(s->future);
+    *asked = why;
   }
-  return why;
+  return code;
 }
 
 /* ---- its end ---- */
@@ -140,13 +145,12 @@ static int ended(run_state *s, int why) {
 
 static int work(run_state *s) {
   hato_error err;
-  bool embedded;
-  int code = cli_task_pool_open(s->c, &s->pool, &embedded);
+  int why = 0, code = cli_task_pool_open(s->c, &s->pool, &s->embedded);
   if (code) return code == CLI_USAGE ? code : 125;
   hato_status st = submit(s, &err);
   if (st) return cli_fail(s->c, 125, "%s", err.text);
-  int why = wait_for_it(s);
-  return ended(s, why);
+  code = wait_for_it(s, &why);
+  return code ? code : ended(s, why);
 }
 
 static int run(cli *c) {

@@ -186,3 +186,34 @@ int cli_task_pool_open(cli *c, hato_pool **pool, bool *embedded) {
   }
   return code;
 }
+
+/* ---- an embedded pool that lost all its daemons ---- */
+
+static int look_at_daemons(cli *c, json_t *o, void *arg) {
+  char *words = arg;
+  size_t i, k;
+  json_t *l, *member;
+  (void)c;
+  if (json_array_size(json_object_get(o, "daemons")) > 0) return CLI_OK;
+  json_array_foreach(json_object_get(o, "launches"), i, l) {
+    const char *error = json_string_value(json_object_get(l, "error"));
+    json_int_t ended = json_integer_value(json_object_get(l, "ended"));
+    if (!error && ended < json_integer_value(json_object_get(l, "count"))) return CLI_OK;
+    if (error) snprintf(words, 600, "%s", error);
+    json_array_foreach(json_object_get(l, "members"), k, member) {
+      const char *reason = json_string_value(json_object_get(member, "reason"));
+      const char *log = json_string_value(json_object_get(member, "log"));
+      if (reason || log)
+        snprintf(words, 600, "%s%s%s", reason ? reason : "", reason && log ? ": " : "", log ? log : "");
+    }
+  }
+  if (!*words) snprintf(words, 600, "they have ended");
+  return CLI_OK;
+}
+
+int cli_task_look(cli *c, hato_pool *pool) {
+  char words[600] = "";
+  int code = cli_request(c, pool, json_pack("{s:s}", "op", "status"), look_at_daemons, words);
+  if (code || !*words) return code;
+  return cli_fail(c, CLI_FAILED, "no daemon is left to execute tasks: %s", words);
+}

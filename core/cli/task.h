@@ -81,6 +81,9 @@ hato_status cli_task_shell_line(const char *line, bool append, hato__buf *out, b
 
 /* The session that is up, --url's dispatcher, or one of its own. Returns an exit code. */
 int cli_task_pool_open(cli *c, hato_pool **pool, bool *embedded);
+/* Of an embedded pool, now and then: a failure when no daemon is there, nor will come. */
+int cli_task_look(cli *c, hato_pool *pool);
+enum { CLI_TASK_LOOK_MS = 2000 };
 
 /* ---- how a task ended (outcome.c) ---- */
 bool cli_task_failed(const hato_result *r);
