@@ -3,6 +3,7 @@
 #include "dispatcher/internal.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #define SILENT_BEATS 3 /* a daemon that was silent for so many heartbeats is gone */
@@ -17,7 +18,8 @@ static void beat(dispatcher *d, uint64_t now) {
   for (hato__link *l = d->peers.next; l != &d->peers; l = l->next) {
     peer *p = HATO__ENTRY(l, peer, link);
     if (p->kind != PEER_WORKER || !p->introduced || p->closed) continue;
-    if (now - p->heard > SILENT_BEATS * every) {
+    uint64_t heard = atomic_load_explicit(&p->heard, memory_order_relaxed);
+    if (now > heard && now - heard > SILENT_BEATS * every) {
       net_close(p->conn, HATO_TIMED_OUT, "silent for three heartbeats");
       continue;
     }

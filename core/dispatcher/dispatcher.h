@@ -45,7 +45,7 @@ typedef struct dispatcher_options {
 hato_status dispatcher_create(const dispatcher_options *o, dispatcher **out, hato_error *err);
 /* Listens at url; several are possible. The real url (port 0 replaced) by dispatcher_url. */
 hato_status dispatcher_listen(dispatcher *d, const char *url, hato_error *err);
-/* The i-th url listened at, in order; NULL past the end. Valid until destroy. */
+/* The i-th url listened at, in order; NULL past the end. Valid until stop. */
 const char *dispatcher_url(const dispatcher *d, unsigned i);
 /* A client in this process: the connection is to be started by the caller. */
 hato_status dispatcher_embed(dispatcher *d, net_conn **end, hato_error *err);

@@ -95,7 +95,7 @@ struct peer {
   bool closed;
   hato__link dirty; /* in d->dirty */
   hato__link link;  /* in d->peers */
-  uint64_t heard;   /* when a frame came last; roughly */
+  _Atomic uint64_t heard; /* when a frame came last */
   outbox out;
 };
 

@@ -168,10 +168,13 @@ void dispatcher_stop(dispatcher *d) {
   dispatcher_unlock(d);
   if (!first) return;
   work_pump(d);
-  for (unsigned i = 0; i < d->n_listeners; i++) net_listener_close(d->listeners[i]);
+  dispatcher_lock(d);
+  unsigned n = d->n_listeners;
+  d->n_listeners = 0;
+  dispatcher_unlock(d);
+  for (unsigned i = 0; i < n; i++) net_listener_close(d->listeners[i]);
   clock_stop(d);
   dispatcher_lock(d);
-  d->n_listeners = 0;
   say_goodbye(d);
   dispatcher_unlock(d);
   dispatcher_flush(d);
@@ -209,6 +212,7 @@ static void free_submissions(dispatcher *d) {
 void dispatcher_destroy(dispatcher *d) {
   if (!d) return;
   if (d->clock_runs) dispatcher_stop(d);
+  if (d->launchers) launch_close(d);
   if (d->sched && d->spool) {
     dispatcher_lock(d);
     sched_cancel(d->sched, hato__now(), 1, UINT64_MAX - 1, 0, HATO_RESET);

@@ -1,13 +1,14 @@
 /* Connections come and go. */
 #include "dispatcher/internal.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 static hato_status on_frame(void *owner, net_conn *conn, const net_frame *f, hato_error *err) {
   peer *p = owner;
   (void)conn;
-  p->heard = hato__now();
+  atomic_store_explicit(&p->heard, hato__now(), memory_order_relaxed);
   if (f->type == PROTO_HEARTBEAT) return HATO_OK;
   if (p->kind == PEER_CLIENT) {
     if (!p->introduced) return clients_introduce(client_of(p), f, err);
@@ -84,7 +85,7 @@ static hato_status peer_start(dispatcher *d, net_conn *conn, proto_role role, ha
   p->d = d;
   p->conn = conn;
   p->refs = 1;
-  p->heard = hato__now();
+  atomic_init(&p->heard, hato__now());
   hato__list_init(&p->dirty);
   dispatcher_lock(d);
   if (d->stopping) {
@@ -94,7 +95,7 @@ static hato_status peer_start(dispatcher *d, net_conn *conn, proto_role role, ha
   }
   hato__list_push(&d->peers, &p->link);
   d->n_peers++;
-  d->busy_at = p->heard;
+  d->busy_at = hato__now();
   dispatcher_unlock(d);
   net_start(conn, &peer_ops, p);
   return HATO_OK;
