@@ -159,7 +159,7 @@ static void send_args(sub *s, const hato_argument *args, size_t n) {
   hato_status st = HATO_OK;
   for (size_t from = 0; from < n && st == HATO_OK;) {
     const uint8_t *at = NULL;
-    size_t len, bytes, fit = frame_fit(args, from, n, &bytes);
+    size_t len = 0, bytes, fit = frame_fit(args, from, n, &bytes);
     net_data *d;
     if (fit > 0) {
       len = ARGS_HEAD + 4 * fit + bytes;

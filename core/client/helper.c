@@ -18,6 +18,7 @@ static void *run(void *arg) {
   hato_pool *p = arg;
   job *j;
   while ((j = take(p)) != NULL) j->run(j);
+  client_pool_thread_over(p, &p->helper_over);
   client_pool_unref(p);
   return NULL;
 }
@@ -46,7 +47,7 @@ void client_helper_stop(hato_pool *p, uint64_t until) {
   bool runs = p->helper_runs;
   pthread_cond_signal(&p->helper_work);
   pthread_mutex_unlock(&p->helper_lock);
-  if (runs) client_pool_join(p->helper, until); /* it does what is left first */
+  if (runs) client_pool_join(p, p->helper, &p->helper_over, until); /* it does what is left first */
 }
 
 /* ---- giving an argument back ---- */

@@ -61,41 +61,42 @@ static void send_piece(hato_pool *p, const input *in, net_data *d, const uint8_t
   }
 }
 
-/* Reads once and sends it. Only the reader touches it meanwhile, but for credit and the drop. */
-static void read_some(hato_pool *p, input *in, uint64_t credit) {
-  uint8_t *bytes;
-  size_t room = credit < PROTO_PIECE_DATA ? (size_t)credit : PROTO_PIECE_DATA;
-  net_data *d = net_data_new(PROTO_PIECE_HEAD + room, &bytes);
-  if (!d) {
-    net_close(p->conn, HATO_NO_MEMORY, "no memory for a piece");
-    return;
-  }
-  ssize_t n = read(in->fd, bytes + PROTO_PIECE_HEAD, room);
-  if (n < 0 && (errno == EINTR || errno == EAGAIN)) {
-    net_data_unref(d);
-    return;
-  }
-  proto_piece m = {.task = in->task,
-                   .attempt = in->attempt,
+/* The head of what a read of n bytes brought, into the room before it. False: no memory. */
+static bool put_head(uint8_t *at, const input *as, ssize_t n) {
+  proto_piece m = {.task = as->task,
+                   .attempt = as->attempt,
                    .channel = PROTO_CH_IN,
                    .last = n <= 0,
                    .status = n < 0 ? HATO_SYSTEM : 0,
                    .len = n > 0 ? (uint32_t)n : 0};
   hato__buf head = {0};
   proto_piece_head_encode(&head, &m);
-  if (head.failed) {
+  bool ok = !head.failed;
+  if (ok) memcpy(at, head.data, PROTO_PIECE_HEAD);
+  hato__buf_free(&head);
+  return ok;
+}
+
+/* Reads once, as `as` says, and sends it. */
+static void read_some(hato_pool *p, input *in, const input *as) {
+  uint8_t *bytes;
+  size_t room = as->credit < PROTO_PIECE_DATA ? (size_t)as->credit : PROTO_PIECE_DATA;
+  net_data *d = net_data_new(PROTO_PIECE_HEAD + room, &bytes);
+  ssize_t n = d ? read(as->fd, bytes + PROTO_PIECE_HEAD, room) : 0;
+  if (n < 0 && (errno == EINTR || errno == EAGAIN)) {
+    net_data_unref(d);
+    return;
+  }
+  if (!d || !put_head(bytes, as, n)) {
     net_data_unref(d);
     net_close(p->conn, HATO_NO_MEMORY, "no memory for a piece");
     return;
   }
-  memcpy(bytes, head.data, PROTO_PIECE_HEAD);
-  hato__buf_free(&head);
   pthread_mutex_lock(&p->input_lock);
-  in->read = true;
   in->ended = n <= 0;
-  in->credit -= m.len;
+  in->credit -= n > 0 ? (uint64_t)n : 0;
   pthread_mutex_unlock(&p->input_lock);
-  send_piece(p, in, d, bytes, PROTO_PIECE_HEAD + m.len);
+  send_piece(p, in, d, bytes, PROTO_PIECE_HEAD + (n > 0 ? (uint32_t)n : 0));
 }
 
 /* Those to poll, in the order of the list; dropped ones come off it. Ends when asked to. */
@@ -145,13 +146,15 @@ static void *run(void *arg) {
     for (nfds_t i = 1; i < n; i++) {
       if (!fds[i].revents) continue;
       pthread_mutex_lock(&p->input_lock);
-      uint64_t credit = ins[i]->dropped ? 0 : ins[i]->credit;
+      input as = *ins[i];
+      if (!as.dropped) ins[i]->read = true; /* from here on it cannot be repeated */
       pthread_mutex_unlock(&p->input_lock);
-      if (credit > 0) read_some(p, ins[i], credit);
+      if (!as.dropped) read_some(p, ins[i], &as);
     }
   }
   free(fds);
   free(ins);
+  client_pool_thread_over(p, &p->reader_over);
   client_pool_unref(p);
   return NULL;
 }
@@ -224,5 +227,5 @@ void client_input_stop(hato_pool *p, uint64_t until) {
   bool runs = p->reader_runs;
   if (runs) poke(p);
   pthread_mutex_unlock(&p->input_lock);
-  if (runs) client_pool_join(p->reader, until);
+  if (runs) client_pool_join(p, p->reader, &p->reader_over, until);
 }

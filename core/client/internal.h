@@ -301,13 +301,13 @@ struct hato_pool {
   pthread_mutex_t helper_lock;
   pthread_cond_t helper_work;
   pthread_t helper;
-  bool helper_runs, helper_stop;
+  bool helper_runs, helper_stop, helper_over;
   job *jobs, **jobs_tail;
 
   /* the thread that reads standard inputs */
   pthread_mutex_t input_lock;
   pthread_t reader;
-  bool reader_runs, reader_stop;
+  bool reader_runs, reader_stop, reader_over;
   int reader_fd;
   hato__link inputs;
 };
@@ -326,8 +326,10 @@ void client_pool_changed(hato_pool *p); /* with the lock */
 bool client_pool_await(hato_pool *p, uint64_t until);
 hato_status client_pool_start(hato_pool *p, hato_error *err); /* says CLIENT, in p->conn */
 pthread_t *client_pool_thread(pthread_t *t, void *(*run)(void *), void *arg); /* signals blocked; NULL: could not */
-/* Joins within the time, or lets it go on by itself. */
-void client_pool_join(pthread_t t, uint64_t until);
+/* The last thing but client_pool_unref that a thread does. */
+void client_pool_thread_over(hato_pool *p, bool *over);
+/* Joins one that is over within the time; else lets it go on by itself. */
+void client_pool_join(hato_pool *p, pthread_t t, const bool *over, uint64_t until);
 void client_pool_cond_init(pthread_cond_t *c); /* on the monotonic clock */
 
 /* ---- fork.c ---- */

@@ -49,10 +49,28 @@ pthread_t *client_pool_thread(pthread_t *t, void *(*run)(void *), void *arg) {
   return rv == 0 ? t : NULL;
 }
 
-void client_pool_join(pthread_t t, uint64_t until) {
-  struct timespec ts = timespec_of(until);
-  if (pthread_equal(t, pthread_self()) || pthread_clockjoin_np(t, NULL, CLOCK_MONOTONIC, &ts) != 0)
+void client_pool_thread_over(hato_pool *p, bool *over) {
+  pool_lock(p);
+  *over = true;
+  client_pool_changed(p);
+  pool_unlock(p);
+}
+
+void client_pool_join(hato_pool *p, pthread_t t, const bool *over, uint64_t until) {
+  if (pthread_equal(t, pthread_self())) {
     pthread_detach(t);
+    return;
+  }
+  pool_lock(p);
+  while (!*over && client_pool_await(p, until)) {
+  }
+  bool ended = *over;
+  pool_unlock(p);
+  if (ended) {
+    pthread_join(t, NULL);
+  } else {
+    pthread_detach(t);
+  }
 }
 
 /* ---- making and freeing ---- */
