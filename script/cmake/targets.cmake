@@ -7,8 +7,10 @@ if(TARGET hato_client)
     LINK_DEPENDS ${PROJECT_SOURCE_DIR}/script/cmake/libhato.map)
   target_link_libraries(hato PRIVATE hato_flags hato_client_a hato_deps_shared)
   target_link_options(hato PRIVATE
-    -Wl,--version-script=${PROJECT_SOURCE_DIR}/script/cmake/libhato.map
-    $<$<NOT:$<BOOL:${HATO_SANITIZE}>>:-Wl,--no-undefined>)
+    -Wl,--version-script=${PROJECT_SOURCE_DIR}/script/cmake/libhato.map)
+  if(NOT HATO_SANITIZE) # the sanitizers' own symbols come with the program
+    target_link_options(hato PRIVATE -Wl,--no-undefined)
+  endif()
   target_include_directories(hato INTERFACE
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/core/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 endif()
