@@ -9,6 +9,8 @@ static const hato__conf_row rows[] = {
     SERVE_ROWS,
     {.name = "ready-fd", .type = HATO__CONF_INT, .def = "-1", .min = -1, .max = 1 << 20, .metavar = "FD",
      .flags = HATO__CONF_HIDDEN, .help = "Descriptor that gets one line when it is ready or failed."},
+    {.name = "heartbeat", .type = HATO__CONF_DURATION, .def = "30s", .min = 10000000, .max = 3600000000000,
+     .flags = HATO__CONF_HIDDEN, .help = "How often daemons are to be heard of; for tests."},
 };
 
 static int run(cli *c) {
@@ -21,6 +23,7 @@ static int run(cli *c) {
                                 .while_pid = (pid_t)hato__conf_get_int(c->conf, "while"),
                                 .spool_limit = hato__conf_get_size(c->conf, "spool-limit"),
                                 .keep_ns = hato__conf_get_duration(c->conf, "keep"),
+                                .heartbeat_ms = (uint32_t)(hato__conf_get_duration(c->conf, "heartbeat") / 1000000),
                                 .hato_binary = cli_binary(binary, sizeof binary),
                                 .log_fd = STDERR_FILENO,
                                 .log_level = c->log.level,

@@ -124,8 +124,8 @@ static void print(output *o, uint64_t task, const hato_result *r) {
   if (r->error == HATO_STATE)
     snprintf(how, sizeof how, "it is not resolved yet; `hato wait %llu` waits for it",
              (unsigned long long)task);
-  if (r->error == HATO_NOT_FOUND && r->task == 0 && !*r->words)
-    snprintf(how, sizeof how, "nothing is kept of it");
+  if (r->error == HATO_NOT_FOUND && !*r->words)
+    snprintf(how, sizeof how, "there is none, or nothing is kept of it any more");
   say(o, task, how);
 }
 

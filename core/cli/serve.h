@@ -1,7 +1,18 @@
-/* Options of `up` and `dispatcher` that make a session. */
+/* What the verbs that make, find, furnish and end sessions share. */
 #ifndef HATO_CLI_SERVE_H
 #define HATO_CLI_SERVE_H
 
+#include "cli/cli.h"
+#include "session/session.h"
+
+/* The session that --session names and who serves it; each returns an exit code, having said what was wrong. */
+int cli_find_session(cli *c, bool create, hato__session **s, hato__address *a);
+/* Ends it by the request `op` (down or reset) and waits until its process is gone. */
+int cli_end_session(cli *c, const hato__address *a, const char *op, json_int_t *unresolved);
+/* The daemons that the verb's options describe; waits until they are connected, or says what became of them. */
+int cli_launch_daemons(cli *c, hato_pool *pool);
+
+/* Options of `up` and `dispatcher` that make a session. */
 #define SERVE_ROWS                                                                                                     \
   {.name = "listen",                                                                                                   \
    .type = HATO__CONF_LIST,                                                                                            \

@@ -1,0 +1,85 @@
+/* Finding a session and ending it. */
+#include "cli/serve.h"
+#include "cli/verbs.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+int cli_find_session(cli *c, bool create, hato__session **s, hato__address *a) {
+  hato_error err;
+  memset(a, 0, sizeof *a);
+  hato_status st = hato__session_open(hato__conf_get_str(c->conf, "session"), create, s, &err);
+  if (!st) st = hato__session_read(*s, a, &err);
+  if (!st) return CLI_OK;
+  if (st == HATO_NOT_FOUND && !create) return cli_fail(c, CLI_NO_SESSION, "%s", err.text);
+  return cli_fail(c, cli_code(st), "%s", err.text);
+}
+
+/* Waits until a process has ended; false: it has not in `ms`. One of another user's, or gone, is no error. */
+static bool wait_process(pid_t pid, int ms) {
+  int fd = pidfd_open(pid, 0);
+  if (fd < 0) return errno == ESRCH;
+  struct pollfd p = {.fd = fd, .events = POLLIN};
+  int r;
+  do r = poll(&p, 1, ms);
+  while (r < 0 && errno == EINTR);
+  close(fd);
+  return r > 0;
+}
+
+static int end_answer(cli *c, json_t *o, void *arg) {
+  (void)c;
+  *(json_int_t *)arg = json_integer_value(json_object_get(o, "unresolved"));
+  return CLI_OK;
+}
+
+int cli_end_session(cli *c, const hato__address *a, const char *op, json_int_t *unresolved) {
+  hato_pool *pool;
+  int code = cli_connect(c, &pool);
+  if (code) return code;
+  code = cli_request(c, pool, json_pack("{s:s}", "op", op), end_answer, unresolved);
+  hato_pool_close(pool);
+  if (code) return code;
+  if (a->verdict == HATO__SESSION_LIVE && !wait_process(a->process.pid, 30000))
+    return cli_fail(c, CLI_FAILED, "the dispatcher (process %d) did not end in 30 s", (int)a->process.pid);
+  return CLI_OK;
+}
+
+static int run_down(cli *c) {
+  hato__session *s;
+  hato__address a;
+  hato_error err;
+  json_int_t unresolved = 0;
+  hato_pool *pool;
+  if (hato__conf_get_str(c->conf, "url")) {
+    int code = cli_connect(c, &pool);
+    if (code) return code;
+    code = cli_request(c, pool, json_pack("{s:s}", "op", "down"), cli_ignore_answer, NULL);
+    hato_pool_close(pool);
+    return code;
+  }
+  int code = cli_find_session(c, false, &s, &a);
+  if (code) return code;
+  if (a.verdict == HATO__SESSION_NONE) {
+    code = cli_fail(c, CLI_NO_SESSION, "%s", *a.words ? a.words : "no session is up");
+  } else if (a.verdict == HATO__SESSION_STALE) {
+    fprintf(stderr, "hato down: %s; what it left is cleared\n", a.words);
+    if (hato__session_lock(s, false, &err) == HATO_OK) hato__session_remove(s);
+  } else {
+    code = cli_end_session(c, &a, "down", &unresolved);
+    if (!code && unresolved) fprintf(stderr, "%lld tasks were unresolved\n", (long long)unresolved);
+  }
+  hato__address_free(&a);
+  hato__session_close(s);
+  return code;
+}
+
+const cli_verb cli_down = {.name = "down",
+                           .summary = "end the session, its daemons and their tasks",
+                           .operands = "",
+                           .text = "Returns when they are gone.\n",
+                           .examples = "hato down\tend the default session\n",
+                           .run = run_down};
