@@ -14,6 +14,27 @@
 _Static_assert(DAEMON_EXECUTOR_RESTART == EXECUTOR_EXIT_RESTART, "the executor's contract");
 _Static_assert(DAEMON_EXECUTOR_GRACE_NS == EXECUTOR_GRACE_NS, "the executor's contract");
 
+static uint32_t batch_after(daemon_spec *s, unsigned n, uint64_t ns) {
+  while (n-- > 0) daemon_learn(s, ns);
+  return daemon_batch(s);
+}
+
+UNIT_TEST(batches) {
+  daemon_spec f = {.kind = PROTO_FUNCTION}, c = {.kind = PROTO_COMMAND}, limited = {.one_by_one = true};
+  ck_assert_uint_eq(daemon_batch(&f), 1);          /* nothing is known */
+  ck_assert_uint_eq(batch_after(&f, 10, 100), 10); /* no more than were seen */
+  ck_assert_uint_eq(batch_after(&f, 1000, 100), DAEMON_BATCH_MAX);
+  ck_assert_uint_eq(batch_after(&f, 1, 8000000), 1);              /* one long one: careful, */
+  ck_assert_uint_eq(batch_after(&f, 100, 100), DAEMON_BATCH_MAX); /* not for long */
+  ck_assert_uint_eq(batch_after(&f, 5, 8000000), 1);              /* several: some of the next may be, */
+  ck_assert_uint_eq(batch_after(&f, 100, 100), 1);                /* so none waits behind another */
+  ck_assert_uint_eq(batch_after(&f, 2000, 600000), 2);
+  ck_assert_uint_eq(batch_after(&f, 100, 2000000), 1);
+  ck_assert_uint_eq(batch_after(&c, 100, 1000), DAEMON_BATCH_COMMANDS);
+  ck_assert_uint_eq(batch_after(&c, 100, 400000), 2);
+  ck_assert_uint_eq(batch_after(&limited, 1000, 100), 1);
+}
+
 UNIT_TEST(a_task_and_back) {
   struct fake *f = fake_start(2, 1000, 0);
   fake_spec(f, 7, PROTO_FUNCTION, "echo");
