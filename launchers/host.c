@@ -185,7 +185,7 @@ static bool tag_fits(const char *tag) {
          strspn(tag, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == n;
 }
 
-static hato_status check_secret(const launchers_request *r, const launchers_info *info, hato_error *err) {
+static hato_status check_secret(const launchers_request *r, hato_error *err) {
   uint32_t way = r->secret_way;
   if (way == 0) return HATO_OK;
   if ((way != HATO_SECRET_STDIN && way != HATO_SECRET_FILE && way != HATO_SECRET_ENVIRONMENT) || r->secret_len > HATO_SECRET_MAX)
@@ -195,9 +195,6 @@ static hato_status check_secret(const launchers_request *r, const launchers_info
     return hato__fail(err, HATO_INVALID, "a launch without the secret it is to hand over");
   if (way == HATO_SECRET_ENVIRONMENT && memchr(r->secret, 0, r->secret_len) != NULL)
     return hato__fail(err, HATO_INVALID, "a secret for the environment must be text");
-  if (info != NULL && (info->secret_ways & way) == 0)
-    return hato__fail(err, HATO_NOT_SUPPORTED, "launcher %s does not hand over secrets by way %u, only by 0x%x", info->name,
-                      way, info->secret_ways);
   return HATO_OK;
 }
 
@@ -213,7 +210,7 @@ static hato_status check_request(const launchers_request *r, bool argv_too, hato
   while (r->argv != NULL && r->argv[argc] != NULL) argc++;
   if (argc == 0 || r->argv[0][0] == 0) return hato__fail(err, HATO_INVALID, "a launch without a command");
   if (r->dial_arg >= argc) return hato__fail(err, HATO_INVALID, "the urls' word is %u of %u", r->dial_arg, argc);
-  return HATO_OK;
+  return check_secret(r, err);
 }
 
 /* The keeper of a launcher, started when there is none. Under the lock. */
@@ -261,10 +258,6 @@ static hato_status hand_over(launchers *h, const launchers_request *r, const cha
   HASH_FIND(hh, h->entries, &r->id, sizeof r->id, e);
   if (e != NULL && job->type != LAUNCHERS__JOB_PLAN)
     return hato__fail(err, HATO_EXISTS, "launch %llu exists", (unsigned long long)r->id);
-  if (job->type == LAUNCHERS__JOB_LAUNCH) {
-    hato_status rc = check_secret(r, info, err);
-    if (rc != HATO_OK) return rc;
-  }
   if (info != NULL && info->conf != NULL && job->type != LAUNCHERS__JOB_ADOPT) {
     hato_status rc = launchers__set(info->conf, r->options, err);
     hato__conf_reset(info->conf);

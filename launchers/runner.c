@@ -130,6 +130,10 @@ static hato_status do_launch(launchers__runner *r, const launchers__call *c, hat
   static const char *const none[] = {NULL};
   const launchers_request *q = c->request;
   if (made_find(r, q->id) != NULL) return hato__fail(err, HATO_EXISTS, "launch %llu exists", (unsigned long long)q->id);
+  /* A module with a plan may offer other ways with some options, and sees for itself. */
+  if (q->secret_way != 0 && (r->module.secret_ways & q->secret_way) == 0 && r->module.plan == NULL)
+    return hato__fail(err, HATO_NOT_SUPPORTED, "launcher %s does not hand over secrets by way %u, only by 0x%x",
+                      r->module.name, q->secret_way, r->module.secret_ways);
   launchers__made *m = make(r, c, err);
   if (m == NULL) return err->status;
   hato_launch_request ask = {.size = sizeof ask, .count = q->count, .id = q->id, .tag = m->launch.tag,

@@ -251,6 +251,15 @@ UNIT_TEST_LIMIT(a_module_of_a_later_minor_works, 20) {
   bench_end(b);
 }
 
+UNIT_TEST_LIMIT(a_way_for_secrets_that_is_not_offered, 20) {
+  bench *b = bench_start(0, 0);
+  launchers_request r = {.id = 1, .launcher = "grown", .argv = WORDS("true"), .count = 1, .tag = "t", .secret = "x",
+                         .secret_len = 1, .secret_way = HATO_SECRET_STDIN};
+  ck_assert_int_eq(launchers_launch(b->h, &r, NULL), HATO_OK);
+  ck_assert_int_eq(must(b, LAUNCHERS_FAILED, 1, -1, -1)->status, HATO_NOT_SUPPORTED);
+  bench_end(b);
+}
+
 UNIT_TEST_LIMIT(the_end_of_the_host_is_bounded_by_a_hanging_module, 30) {
   bench *b = bench_start(0, 0);
   LAUNCH(b, 1, "fake", 1, NULL, "sleep", "1000");
