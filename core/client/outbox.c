@@ -25,15 +25,6 @@ item *client_outbox_item(item_kind kind, uint32_t size) {
   return i;
 }
 
-void client_outbox_push(hato_pool *p, item *i) {
-  outbox *o = &p->out;
-  i->next = NULL;
-  *o->tail = i;
-  o->tail = &i->next;
-  o->waiting += i->size;
-  o->open = NULL;
-}
-
 /* With the lock. */
 static void item_release(hato_pool *p, item *i) {
   switch (i->kind) {
@@ -49,6 +40,19 @@ static void item_release(hato_pool *p, item *i) {
     case ITEM_END: break;
   }
   free(i);
+}
+
+void client_outbox_push(hato_pool *p, item *i) {
+  outbox *o = &p->out;
+  if (p->state == POOL_GONE) {
+    item_release(p, i);
+    return;
+  }
+  i->next = NULL;
+  *o->tail = i;
+  o->tail = &i->next;
+  o->waiting += i->size;
+  o->open = NULL;
 }
 
 void client_outbox_drop(hato_pool *p) {

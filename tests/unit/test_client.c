@@ -67,7 +67,7 @@ UNIT_TEST(arrays_by_index) {
   hato_pool *p = pool_open();
   hato_spec *s = function(p, "echo");
   hato_argument *args = calloc(N, sizeof *args);
-  char(*text)[16] = calloc(N, sizeof *text);
+  char(*text)[24] = calloc(N, sizeof *text);
   for (int i = 0; i < N; i++) {
     snprintf(text[i], sizeof text[i], "number %d", i);
     args[i] = arg(text[i]);
