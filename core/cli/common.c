@@ -17,6 +17,9 @@ static const hato__conf_row session_rows[] = {
 static const hato__conf_row json_rows[] = {
     {.name = "json", .type = HATO__CONF_BOOL, .help = "Report in JSON: one object, or an object a line for lists."},
 };
+static const hato__conf_row other_rows[] = {
+    {.type = HATO__CONF_HEADING, .help = "Other"},
+};
 static const hato__conf_row all_rows[] = {
     {.name = "log-level", .type = HATO__CONF_ENUM, .def = "warn", .metavar = "LEVEL",
      .names = (const char *const[]){"error", "warn", "notice", "info", "debug", NULL},
@@ -30,8 +33,9 @@ hato__conf *cli_conf_of(const cli_verb *v) {
   hato__conf *c = hato__conf_create(what);
   if (!c) return NULL;
   hato_status st = v->n_rows ? hato__conf_add(c, v->rows, v->n_rows, NULL) : HATO_OK;
-  if (!st && (v->flags & CLI_REPORTS)) st = hato__conf_add(c, CLI_ROWS(json_rows), NULL);
   if (!st && !(v->flags & CLI_NO_SESSION_ROWS)) st = hato__conf_add(c, CLI_ROWS(session_rows), NULL);
+  if (!st && v->n_rows) st = hato__conf_add(c, CLI_ROWS(other_rows), NULL);
+  if (!st && (v->flags & CLI_REPORTS)) st = hato__conf_add(c, CLI_ROWS(json_rows), NULL);
   if (!st) st = hato__conf_add(c, CLI_ROWS(all_rows), NULL);
   if (st) {
     hato__conf_destroy(c);

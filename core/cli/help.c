@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define COLUMNS 79u
+
 static const char about[] =
     "hato runs commands and native functions in parallel, asynchronously, on any number of machines.\n";
 
@@ -20,6 +22,28 @@ static int help_all(FILE *to) {
   fprintf(to, "\n`hato help VERB` says more of one; `hato --version` prints the version.\n"
               "A first job:\n\n  ls *.txt | hato map sha256sum {}\n");
   return to == stdout ? CLI_OK : CLI_USAGE;
+}
+
+/* Paragraphs, wrapped for a terminal. */
+static void help_text(const char *text, hato__buf *b) {
+  size_t column = 0;
+  while (*text) {
+    size_t blanks = strspn(text, " \n"), n;
+    bool paragraph = memchr(text, '\n', blanks) != NULL;
+    text += blanks;
+    n = strcspn(text, " \n");
+    if (n == 0) break;
+    if (paragraph && column) hato__buf_printf(b, "\n\n");
+    if (paragraph) column = 0;
+    if (column && column + 1 + n > COLUMNS) {
+      hato__buf_printf(b, "\n");
+      column = 0;
+    }
+    hato__buf_printf(b, "%s%.*s", column ? " " : "", (int)n, text);
+    column += n + (column > 0);
+    text += n;
+  }
+  hato__buf_printf(b, "\n");
 }
 
 static void help_examples(const char *text, hato__buf *b) {
@@ -41,7 +65,10 @@ int cli_help(const cli_verb *v, FILE *to) {
   hato__buf_printf(&b, "hato %s: %s\n\nUsage: hato %s [options]%s%s\n\n", v->name, v->summary, v->name,
                    *v->operands ? " " : "", v->operands);
   hato__conf_help(conf, &b);
-  if (v->text && *v->text) hato__buf_printf(&b, "\n%s", v->text);
+  if (v->text && *v->text) {
+    hato__buf_printf(&b, "\n");
+    help_text(v->text, &b);
+  }
   if (v->examples && *v->examples) {
     hato__buf_printf(&b, "\nExamples:\n");
     help_examples(v->examples, &b);
@@ -99,8 +126,8 @@ static void roff_examples(hato__buf *b, const char *text) {
 
 static void manual_verb(const cli_verb *v, hato__buf *b) {
   hato__conf *conf = cli_conf_of(v);
-  hato__buf_printf(b, ".TH HATO\\-%s 1 \"\" \"hato %s\" \"hato\"\n.SH NAME\nhato\\-%s \\- %s\n", v->name, HATO__VERSION,
-                   v->name, v->summary);
+  hato__buf_printf(b, ".TH HATO\\-%s 1 \"\" \"hato %s\" \"hato\"\n.SH NAME\nhato\\-%s \\- %s\n", v->name,
+                   HATO__VERSION, v->name, v->summary);
   hato__buf_printf(b, ".SH SYNOPSIS\n.B hato %s\n[options] ", v->name);
   roff(b, v->operands, strlen(v->operands));
   hato__buf_printf(b, "\n");
@@ -120,13 +147,17 @@ static void manual_all(hato__buf *b) {
   hato__buf_printf(b, "run commands and native functions in parallel on any number of machines\n");
   hato__buf_printf(b, ".SH SYNOPSIS\n.B hato\nVERB [options]\n.SH VERBS\n");
   for (const cli_verb *const *v = cli_verbs; *v; v++)
-    if (!((*v)->flags & CLI_HIDDEN)) hato__buf_printf(b, ".TP\n.BR hato\\-%s (1)\n%s\n", (*v)->name, (*v)->summary);
-  hato__buf_printf(b, ".SH EXIT STATUS\n0 all well; 1 a task failed (of \\fBrun\\fR, the task's own status); 2 bad usage; "
-                      "3 no session or no connection; 4 another failure; 128 + n ended by signal n.\n");
-  hato__buf_printf(b, ".SH ENVIRONMENT\n.TP\n.B HATO_SESSION\nThe session's name or path.\n"
-                      ".TP\n.B HATO_LOCAL_DIR\nWhere sockets and spools lie, instead of $TMPDIR and /tmp.\n"
-                      ".TP\n.B HATO_LAUNCHERS_PATH\nFolders of launcher modules, colon\\-separated.\n"
-                      ".TP\n.B XDG_STATE_HOME\nThe folder that sessions lie under, in hato/; ~/.local/state by default.\n");
+    if (!((*v)->flags & CLI_HIDDEN))
+      hato__buf_printf(b, ".TP\n.BR hato\\-%s (1)\n%s\n", (*v)->name, (*v)->summary);
+  hato__buf_printf(
+      b, ".SH EXIT STATUS\n0 all well; 1 a task failed (of \\fBrun\\fR, the task's own status); 2 bad usage; "
+         "3 no session or no connection; 4 another failure; 128 + n ended by signal n.\n");
+  hato__buf_printf(
+      b,
+      ".SH ENVIRONMENT\n.TP\n.B HATO_SESSION\nThe session's name or path.\n"
+      ".TP\n.B HATO_LOCAL_DIR\nWhere sockets and spools lie, instead of $TMPDIR and /tmp.\n"
+      ".TP\n.B HATO_LAUNCHERS_PATH\nFolders of launcher modules, colon\\-separated.\n"
+      ".TP\n.B XDG_STATE_HOME\nThe folder that sessions lie under, in hato/; ~/.local/state by default.\n");
 }
 
 int cli_manual(const char *name, FILE *to) {
@@ -149,12 +180,17 @@ static int run_help(cli *c) {
   const cli_verb *v = cli_find_verb(c->words[0]);
   if (v) return cli_help(v, stdout);
   const char *near = cli_nearest_verb(c->words[0]);
-  return cli_fail(c, CLI_USAGE, "no verb '%s'%s%s%s", c->words[0], near ? "; did you mean '" : "", near ? near : "",
-                  near ? "'?" : "");
+  return cli_fail(c, CLI_USAGE, "no verb '%s'%s%s%s", c->words[0], near ? "; did you mean '" : "",
+                  near ? near : "", near ? "'?" : "");
 }
 
 static const hato__conf_row help_rows[] = {
-    {.name = "verb", .type = HATO__CONF_OPERANDS, .metavar = "VERB", .min = 0, .max = 1, .help = "The verb to explain."},
+    {.name = "verb",
+     .type = HATO__CONF_OPERANDS,
+     .metavar = "VERB",
+     .min = 0,
+     .max = 1,
+     .help = "The verb to explain."},
 };
 const cli_verb cli_help_verb = {.name = "help",
                                 .summary = "explain hato, or one verb",

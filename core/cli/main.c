@@ -17,7 +17,8 @@ static int unknown_verb(const char *word) {
 }
 
 static int without_verb(const char *word) {
-  if (!word || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) return cli_help(NULL, word ? stdout : stderr);
+  if (!word || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+    return cli_help(NULL, word ? stdout : stderr);
   if (strcmp(word, "--version") == 0) {
     printf("hato %s\n", HATO__VERSION);
     return CLI_OK;
@@ -45,9 +46,9 @@ static int run_verb(const cli_verb *verb, int argc, char **argv) {
   if (!c.conf) return cli_fail(&c, CLI_FAILED, "out of memory");
   if (hato__conf_parse(c.conf, argc, argv, command ? HATO__CONF_STOP_AT_OPERAND : 0, &err) ||
       hato__conf_check(c.conf, &err)) {
-    int code = cli_fail(&c, CLI_USAGE, "%s", err.text);
+    fprintf(stderr, "%s\n", err.text); /* which names the verb already */
     hato__conf_destroy(c.conf);
-    return code;
+    return CLI_USAGE;
   }
   c.words = hato__conf_operands(c.conf, &c.n_words);
   c.json = (verb->flags & CLI_REPORTS) && hato__conf_get_bool(c.conf, "json");

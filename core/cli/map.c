@@ -7,6 +7,12 @@
 #include <unistd.h>
 
 static const hato__conf_row rows[] = {
+    {.name = "command",
+     .type = HATO__CONF_OPERANDS,
+     .metavar = "COMMAND",
+     .min = 1,
+     .max = -1,
+     .help = "What to run; {} stands for the input."},
     {.name = "arg-file",
      .short_name = 'a',
      .type = HATO__CONF_STRING,
@@ -31,12 +37,6 @@ static const hato__conf_row rows[] = {
      .max = 65536,
      .metavar = "N",
      .help = "So many tasks at a time: one daemon with N slots."},
-    {.name = "command",
-     .type = HATO__CONF_OPERANDS,
-     .metavar = "COMMAND",
-     .min = 1,
-     .max = -1,
-     .help = "What to run; {} stands for the input."},
 };
 
 static bool progress_wanted(const map *m) {

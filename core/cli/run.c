@@ -14,6 +14,12 @@
 #include <unistd.h>
 
 static const hato__conf_row rows[] = {
+    {.name = "command",
+     .type = HATO__CONF_OPERANDS,
+     .metavar = "COMMAND",
+     .min = 1,
+     .max = -1,
+     .help = "What to run."},
     {.name = "stdin",
      .type = HATO__CONF_STRING,
      .metavar = "FILE",
@@ -21,12 +27,6 @@ static const hato__conf_row rows[] = {
              "a terminal's."},
     TASK_ROWS,
     EMBEDDED_ROWS,
-    {.name = "command",
-     .type = HATO__CONF_OPERANDS,
-     .metavar = "COMMAND",
-     .min = 1,
-     .max = -1,
-     .help = "What to run."},
 };
 
 typedef struct run_state {

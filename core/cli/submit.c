@@ -8,6 +8,12 @@
 #include <string.h>
 
 static const hato__conf_row rows[] = {
+    {.name = "command",
+     .type = HATO__CONF_OPERANDS,
+     .metavar = "COMMAND",
+     .min = 1,
+     .max = -1,
+     .help = "What to run."},
     {.name = "array",
      .type = HATO__CONF_STRING,
      .metavar = "FIRST-LAST[:STEP]",
@@ -26,12 +32,6 @@ static const hato__conf_row rows[] = {
      .metavar = "FILE",
      .help = "Standard input of the tasks, a file where they run. Default: /dev/null."},
     TASK_ROWS,
-    {.name = "command",
-     .type = HATO__CONF_OPERANDS,
-     .metavar = "COMMAND",
-     .min = 1,
-     .max = -1,
-     .help = "What to run."},
 };
 
 typedef struct range {
