@@ -76,6 +76,7 @@ typedef struct dispatcher_serve_options {
   uint64_t idle_ns;
   pid_t while_pid;
   uint64_t spool_limit, keep_ns;
+  uint32_t heartbeat_ms;           /* 0: 30,000 */
   const char *hato_binary;
   int log_fd;                      /* messages go there: the session's log, or 2 */
   hato__log_level log_level;

@@ -77,7 +77,7 @@ typedef struct outbox {
   out_list control; /* in order */
   hato__buf bytes;  /* of its OUT_BYTES, one after the other */
   out_list pieces;  /* PIECE frames by reference, sent when no control frame waits */
-  uint64_t waiting; /* bytes in all that, about */
+  uint64_t waiting, waiting_pieces; /* bytes in control; in pieces */
   /* The writer's alone, taken from the above under the lock: */
   out_list taken;
   hato__buf taken_bytes;

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #define FILL_AIM (256u * 1024u)
-/* A client whose outbox is over the first mark does not read: its queue rests until
- * the outbox is under the second. */
+/* A client whose outbox is over the first mark does not read: its queue rests, and nothing that
+ * would be answered is read from it, until the outbox is under the second. */
 #define CLIENT_PAUSE (8u << 20)
 #define CLIENT_RESUME (1u << 20)
 
@@ -37,11 +37,12 @@ static void touched(peer *p, uint64_t bytes) {
     p->refs++;
     hato__list_push(&p->d->dirty, &p->dirty);
   }
-  if (p->kind != PEER_CLIENT || p->out.waiting < CLIENT_PAUSE) return;
+  if (p->kind != PEER_CLIENT || p->out.waiting + p->out.waiting_pieces < CLIENT_PAUSE) return;
   client *c = client_of(p);
   if (c->paused || !c->owner) return;
   c->paused = true;
   sched_owner_pause(p->d->sched, c->owner, true);
+  net_pause(p->conn, true);
 }
 
 hato__buf *outbox_bytes(peer *p, size_t *begun) {
@@ -95,7 +96,7 @@ void outbox_piece(peer *p, net_data *data, const uint8_t *at, uint32_t len) {
     return;
   }
   *i = (out_item){.kind = OUT_DATA, .len = len, .u.data = {net_data_ref(data), at}};
-  /* Pieces are bounded by the credit that the peer gave: they are not counted as waiting. */
+  p->out.waiting_pieces += len;
   touched(p, 0);
 }
 
@@ -232,6 +233,7 @@ static void take_pieces(outbox *o, net_out *out) {
     out->refs[out->n_refs++].len = i->len;
     bytes += i->len;
   }
+  o->waiting_pieces -= bytes;
   if (l->at == l->n) list_free(l);
 }
 
@@ -239,7 +241,7 @@ static void take_pieces(outbox *o, net_out *out) {
 static bool resumed(peer *p) {
   if (p->kind != PEER_CLIENT) return false;
   client *c = client_of(p);
-  if (!c->paused || p->out.waiting > CLIENT_RESUME) return false;
+  if (!c->paused || p->out.waiting + p->out.waiting_pieces > CLIENT_RESUME) return false;
   c->paused = false;
   if (c->owner) sched_owner_pause(p->d->sched, c->owner, false);
   return true;
@@ -248,7 +250,6 @@ static bool resumed(peer *p) {
 void outbox_fill(void *owner, net_conn *conn, net_out *out) {
   peer *p = owner;
   outbox *o = &p->out;
-  (void)conn;
   uint32_t from = o->taken.at;
   if (o->taken.at == o->taken.n) {
     dispatcher_lock(p->d);
@@ -270,7 +271,10 @@ void outbox_fill(void *owner, net_conn *conn, net_out *out) {
   }
   bool again = all && resumed(p);
   dispatcher_unlock(p->d);
-  if (again) work_pump(p->d);
+  if (again) {
+    net_pause(conn, false);
+    work_pump(p->d);
+  }
 }
 
 void dispatcher_flush(dispatcher *d) {

@@ -66,6 +66,7 @@ static hato_status start(server *s, hato_error *err) {
                           .keep_ns = s->o->keep_ns,
                           .idle_ns = s->o->idle_ns,
                           .while_pid = s->o->while_pid,
+                          .heartbeat_ms = s->o->heartbeat_ms,
                           .log = s->log};
   hato_status st = dispatcher_create(&o, &s->d, err);
   if (!st) st = dispatcher_listen(s->d, hato__session_local_url(s->session), err);

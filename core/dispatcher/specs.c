@@ -82,10 +82,14 @@ hato_status objects_part(client *c, const proto_object *part, hato_error *err) {
   }
   if (o->got == o->total) return HATO_OK; /* another client sent it */
   if (part->total != o->total) return hato__fail(err, HATO_PROTOCOL, "OBJECT: two totals for one hash");
-  if (part->offset != o->got) return HATO_OK; /* a second sender of the same content; one is enough */
-  if (part->len > o->total - o->got) return hato__fail(err, HATO_PROTOCOL, "OBJECT: more than its total");
-  memcpy(o->bytes + o->got, part->data, part->len);
-  o->got += part->len;
+  if (part->offset > o->total || part->len > o->total - part->offset)
+    return hato__fail(err, HATO_PROTOCOL, "OBJECT: more than its total");
+  if (part->offset > o->got) return hato__fail(err, HATO_PROTOCOL, "OBJECT: a part is missing");
+  /* Several may send the same content at once: whoever is ahead brings it on. */
+  uint64_t end = part->offset + part->len, skip = o->got - part->offset;
+  if (end <= o->got) return HATO_OK;
+  memcpy(o->bytes + o->got, part->data + skip, end - o->got);
+  o->got = end;
   return HATO_OK;
 }
 

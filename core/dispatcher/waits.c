@@ -85,6 +85,8 @@ void waits_begin(client *c, uint32_t token, hato__range *ranges, size_t n, bool 
     return;
   }
   n = merge(ranges, n);
+  for (size_t i = 0; i < n; i++) /* tasks that are submitted later are not waited for */
+    if (ranges[i].last >= d->next_task) ranges[i].last = d->next_task - 1;
   tally t = tally_of(d, ranges, n);
   *w = (waiting){.client = c, .token = token, .any = any, .ranges = ranges, .n = n, .left = t.tasks - t.resolved};
   hato__list_push(&d->waits, &w->all);

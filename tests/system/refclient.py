@@ -226,10 +226,12 @@ class Result:
 class Connection:
     """A byte stream that carries frames; any bytes may be sent on it."""
 
-    def __init__(self, path, timeout=20):
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    def __init__(self, address, timeout=20):
+        """address: the path of a Unix socket, or (host, port)."""
+        inet = isinstance(address, tuple)
+        self.socket = socket.socket(socket.AF_INET if inet else socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(timeout)
-        self.socket.connect(str(path))
+        self.socket.connect(address if inet else str(address))
         self.buffer = bytearray()
 
     def close(self):
@@ -284,8 +286,8 @@ class Connection:
 class Client:
     """A client that submits and collects. One thread; calls block."""
 
-    def __init__(self, path, secret=None, timeout=20, label=None):
-        self.connection = Connection(path, timeout)
+    def __init__(self, address, secret=None, timeout=20, label=None, identity=None):
+        self.connection = Connection(address, timeout)
         self.connection.admit(secret)
         self.specs = self.seq = self.token = 0
         self.large = {}  # seq: {index: argument}, until its first task's number is known
@@ -294,7 +296,7 @@ class Client:
         self.ended = {}  # (task, channel): status of the last piece
         self.early = {}  # (task, attempt, channel): pieces that came before their result
         self.accepted, self.replies = {}, {}
-        self.connection.send(introduce(secrets.randbits(64), label or f"refclient:{os.getpid()}"))
+        self.connection.send(introduce(identity or secrets.randbits(64), label or f"refclient:{os.getpid()}"))
 
     def close(self):
         self.connection.send(frame(GOODBYE, struct.pack("<HI", 0, 0)))
