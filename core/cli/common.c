@@ -92,7 +92,6 @@ int cli_connect(cli *c, hato_pool **pool) {
   cli_pool_options(c, &o);
   hato_status st = hato_pool_open(&o, pool, &err);
   if (!st) return CLI_OK;
-  if (st == HATO_NOT_FOUND && !o.url) return cli_fail(c, CLI_NO_SESSION, "%s; `hato up` starts one", err.text);
   return cli_fail(c, st == HATO_NOT_FOUND ? CLI_NO_SESSION : cli_code(st), "%s", err.text);
 }
 

@@ -36,8 +36,14 @@ static int end_answer(cli *c, json_t *o, void *arg) {
   return CLI_OK;
 }
 
+/* That the dispatcher goes is what was asked for, and worth no warning. */
+static void expect_end(cli *c) {
+  if (!hato__conf_is_set(c->conf, "log-level")) c->log.level = HATO__LOG_ERROR;
+}
+
 int cli_end_session(cli *c, const hato__address *a, const char *op, json_int_t *unresolved) {
   hato_pool *pool;
+  expect_end(c);
   int code = cli_connect(c, &pool);
   if (code) return code;
   code = cli_request(c, pool, json_pack("{s:s}", "op", op), end_answer, unresolved);
@@ -55,6 +61,7 @@ static int run_down(cli *c) {
   json_int_t unresolved = 0;
   hato_pool *pool;
   if (hato__conf_get_str(c->conf, "url")) {
+    expect_end(c);
     int code = cli_connect(c, &pool);
     if (code) return code;
     code = cli_request(c, pool, json_pack("{s:s}", "op", "down"), cli_ignore_answer, NULL);
