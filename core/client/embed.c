@@ -6,20 +6,15 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- its folder ---- */
-
-static char *make_dir(const char *parent) {
-  if (!parent || *parent != '/') return NULL;
-  char *dir = hato__printf("%s/hato-%d-XXXXXX", parent, (int)getpid());
-  if (dir && strlen(dir) + sizeof "/dispatcher" <= HATO__SOCKET_PATH_MAX && mkdtemp(dir)) return dir;
-  free(dir);
-  return NULL;
-}
 
 static void remove_in(int at, const char *name) {
   int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -34,9 +29,45 @@ static void remove_in(int at, const char *name) {
   unlinkat(at, name, AT_REMOVEDIR);
 }
 
+/* Whose process ended without closing its pool: its lock is gone. One that is being made has none
+ * yet, but it is young. */
+static bool left_behind(int at, const char *name) {
+  struct stat st;
+  int pid, end = 0;
+  if (sscanf(name, "hato-%d-%*6[A-Za-z0-9]%n", &pid, &end) != 1 || end == 0 || name[end] != 0) return false;
+  if (kill(pid, 0) == 0 || errno != ESRCH) return false;
+  int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return false;
+  bool dead = fstat(fd, &st) == 0 && st.st_uid == geteuid() && time(NULL) - st.st_mtime > 10 &&
+              flock(fd, LOCK_EX | LOCK_NB) == 0;
+  close(fd);
+  return dead;
+}
+
+static void sweep(const char *parent) {
+  int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *d = fd < 0 ? NULL : fdopendir(fd);
+  if (!d && fd >= 0) close(fd);
+  struct dirent *e;
+  while (d && (e = readdir(d)) != NULL)
+    if (left_behind(dirfd(d), e->d_name)) remove_in(dirfd(d), e->d_name);
+  if (d) closedir(d);
+}
+
+static char *make_dir(const char *parent) {
+  if (!parent || *parent != '/') return NULL;
+  sweep(parent);
+  char *dir = hato__printf("%s/hato-%d-XXXXXX", parent, (int)getpid());
+  if (dir && strlen(dir) + sizeof "/dispatcher" <= HATO__SOCKET_PATH_MAX && mkdtemp(dir)) return dir;
+  free(dir);
+  return NULL;
+}
+
 static void remove_dir(hato_pool *p) {
   if (!p->local_dir) return;
   remove_in(AT_FDCWD, p->local_dir);
+  if (p->dir_fd >= 0) close(p->dir_fd);
+  p->dir_fd = -1;
   free(p->local_dir);
   p->local_dir = NULL;
 }
@@ -71,6 +102,8 @@ static hato_status listen_local(hato_pool *p, const char *binary, const hato_poo
   for (size_t i = 0; i < n; i++) {
     p->local_dir = make_dir(parents[i]);
     if (!p->local_dir) continue;
+    p->dir_fd = open(p->local_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (p->dir_fd >= 0) flock(p->dir_fd, LOCK_SH | LOCK_NB);
     st = create(p, binary, o, err);
     char *url = hato__printf("ipc://%s/dispatcher", p->local_dir);
     if (st == HATO_OK) st = url ? dispatcher_listen(p->dispatcher, url, err) : HATO_NO_MEMORY;

@@ -259,6 +259,7 @@ struct hato_pool {
   bool embedded;
   dispatcher *dispatcher;
   char *local_dir, *url;
+  int dir_fd; /* holds the lock of local_dir; -1 */
   net_conn *conn;
   uint64_t id;
   _Atomic int state; /* a pool_state; written with lock */

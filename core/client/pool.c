@@ -112,7 +112,7 @@ static hato_pool *pool_new(void) {
   client_outbox_init(&p->out);
   p->jobs_tail = &p->jobs;
   p->due_tail = &p->due;
-  p->due_fd = p->reader_fd = -1;
+  p->due_fd = p->reader_fd = p->dir_fd = -1;
   hato__random(&p->id, sizeof p->id);
   return p;
 }

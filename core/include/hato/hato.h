@@ -171,9 +171,11 @@ HATO_API void hato_spec_release(hato_spec *spec); /* NULL is fine */
 
 /* ------------------------------------------------------------- submitting */
 
-/* Submissions are attached: they end with the pool. With this flag they outlive it, their
- * results are kept by the session, and futures only say whether they were accepted
- * (hato_array_first_task). Not embedded: HATO_NOT_SUPPORTED. */
+/* Submissions are attached: they end with the pool. With this flag they outlive it, and their
+ * results are kept by the session (hato_fetch). The array then only says whether it was accepted
+ * (hato_array_first_task); hato_array_wait returns when all its arguments are with the
+ * dispatcher, which hato_pool_close waits for, too, within its time; asking for an element
+ * is HATO_NOT_SUPPORTED; no queue gets anything. Not embedded: HATO_NOT_SUPPORTED. */
 #define HATO_DETACHED 1u
 
 typedef struct hato_argument {
@@ -182,7 +184,8 @@ typedef struct hato_argument {
 } hato_argument;
 
 /* Submits one task. The argument is copied when it is at most 64 KiB; a larger one is borrowed
- * until the future resolves (or `release` is called, if not NULL, on a library thread, exactly once). Does not
+ * until the future resolves, or, with `release`, until that is called. release (may be NULL) is called exactly
+ * once for each task that was accepted here, on a library thread, also for an argument that was copied. Does not
  * block, except for memory: when more than 64 MiB of submissions wait to be sent it waits until
  * the dispatcher has taken some. queue (may be NULL) gets the future when it resolves.
  * An argument over 16 GiB: the future resolves with 17. HATO_CLOSED: the dispatcher is gone. */
@@ -215,7 +218,7 @@ typedef struct hato_result {
   double wall_s, user_s, system_s;
   uint64_t peak_kib;
   uint64_t task;    /* its number in the session; 0: not accepted yet */
-  uint32_t attempt; /* from 0 */
+  uint32_t attempt; /* from 1; 0: it was given to no daemon */
 } hato_result;
 
 /* All pointers of a result live until its future or array is released (or hato_array_forget of it). */
@@ -225,18 +228,23 @@ HATO_API bool hato_future_resolved(hato_future *future);
 HATO_API hato_status hato_future_wait(hato_future *future, int timeout_ms);
 /* HATO_AGAIN while unresolved. */
 HATO_API hato_status hato_future_result(hato_future *future, hato_result *result);
-/* Cancels: the future resolves with 20 unless it was resolved. Does not block. */
+/* Cancels: the future resolves with 20 unless it was resolved, then or before the dispatcher
+ * hears of it. OK also when there is nothing to cancel. Does not block. */
 HATO_API hato_status hato_future_cancel(hato_future *future);
 /* Waits for all, or for any (the race): *first is an index of a resolved one. */
 HATO_API hato_status hato_wait_all(hato_future *const *futures, size_t count, int timeout_ms);
 HATO_API hato_status hato_wait_any(hato_future *const *futures, size_t count, int timeout_ms, size_t *first);
 /* A callback, run once inside hato_pool_dispatch after the future resolved (also if it is
- * already). One for each future; the future is kept alive until it ran. */
+ * already). One for each future, else HATO_STATE; the future is kept alive until it ran.
+ * What was not dispatched when the pool closes does not run. */
 HATO_API hato_status hato_future_on_resolved(hato_future *future, void (*callback)(hato_future *, void *arg), void *arg);
-/* For HATO_COMMAND_LIVE: output as it comes, on a library thread (one at a time a future); stream 1
- * out, 2 err. Set before the first output by passing it in the spec's first submission: call it
- * directly after submit; what came before is handed over at the call. The callback may block:
- * the task is then held back like on a pipe. Such output is not in the result. */
+/* For HATO_COMMAND_LIVE: output as it comes, on a library thread, one call at a time; stream 1
+ * out, 2 err. Call it directly after submit; what came before is handed over then, and of a
+ * task that has resolved already within this call, on this thread. The future resolves after its
+ * last output was handed on. The callback may block: the task is then held back as on a
+ * pipe (and with it other output and releases of this pool). Such output is not in the result. Without this
+ * call a task that writes more than 2 MiB waits for it. Of an array's tasks and of hato_fetch the
+ * output is in the result as usual. HATO_STATE: not LIVE, or called before. */
 HATO_API hato_status hato_future_on_output(hato_future *future, void (*callback)(void *arg, int stream, const void *data, size_t size),
                                            void *arg);
 HATO_API void hato_future_set_tag(hato_future *future, void *tag); /* the caller's own pointer */
@@ -252,7 +260,7 @@ HATO_API hato_status hato_array_first_task(hato_array *array, int timeout_ms, ui
 /* Waits until all (or one) are resolved. */
 HATO_API hato_status hato_array_wait(hato_array *array, int timeout_ms);
 HATO_API hato_status hato_array_wait_at(hato_array *array, size_t index, int timeout_ms);
-/* HATO_AGAIN while that one is unresolved. */
+/* HATO_AGAIN while that one is unresolved; HATO_NOT_FOUND when it was forgotten. */
 HATO_API hato_status hato_array_result(hato_array *array, size_t index, hato_result *result);
 /* Frees one result's memory early. */
 HATO_API hato_status hato_array_forget(hato_array *array, size_t index);
