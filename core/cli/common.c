@@ -92,7 +92,9 @@ int cli_connect(cli *c, hato_pool **pool) {
   cli_pool_options(c, &o);
   hato_status st = hato_pool_open(&o, pool, &err);
   if (!st) return CLI_OK;
-  return cli_fail(c, st == HATO_NOT_FOUND ? CLI_NO_SESSION : cli_code(st), "%s", err.text);
+  bool none = st == HATO_NOT_FOUND, told = strstr(err.text, "hato up") != NULL;
+  return cli_fail(c, none ? CLI_NO_SESSION : cli_code(st), "%s%s", err.text,
+                  none && !o.url && !told ? "; `hato up` starts one" : "");
 }
 
 typedef struct lines {
