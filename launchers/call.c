@@ -263,8 +263,10 @@ bool launchers__get_reply(hato__reader *in, launchers__reply *r, hato_error *err
   (void)snprintf(r->text, sizeof r->text, "%s", get_words(in, &a));
   uint32_t n = 0;
   const uint8_t *record = hato__read_bytes(in, &n);
-  if (record == NULL || n > sizeof r->record) in->failed = true;
-  else memcpy(r->record, record, n);
+  if (record == NULL || n > sizeof r->record)
+    in->failed = true;
+  else
+    memcpy(r->record, record, n);
   r->record_len = n;
   r->plan.count = hato__read_u32(in);
   r->plan.flags = hato__read_u32(in);
@@ -286,7 +288,8 @@ bool launchers__get_reply(hato__reader *in, launchers__reply *r, hato_error *err
 
 /* ---- a member ---- */
 
-void launchers__put_member(hato__buf *b, uint64_t launch, uint32_t first, uint32_t count, const launchers_member *m) {
+void launchers__put_member(hato__buf *b, uint64_t launch, uint32_t first, uint32_t count,
+                           const launchers_member *m) {
   hato__buf_u64(b, launch);
   hato__buf_u32(b, first);
   hato__buf_u32(b, count);
@@ -301,8 +304,8 @@ void launchers__put_member(hato__buf *b, uint64_t launch, uint32_t first, uint32
   put_text(b, m->log_tail);
 }
 
-bool launchers__get_member(hato__reader *in, launchers__arena *a, uint64_t *launch, uint32_t *first, uint32_t *count,
-                           launchers_member *m) {
+bool launchers__get_member(hato__reader *in, launchers__arena *a, uint64_t *launch, uint32_t *first,
+                           uint32_t *count, launchers_member *m) {
   *launch = hato__read_u64(in);
   *first = hato__read_u32(in);
   *count = hato__read_u32(in);

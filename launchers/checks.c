@@ -21,16 +21,20 @@ static launchers_verdict loads(launchers__suite *s) {
 
 static launchers_verdict probes(launchers__suite *s) {
   launchers__reply reply;
-  if (!launchers__suite_call(s, (launchers__call){.op = LAUNCHERS__PROBE}, &reply)) return LAUNCHERS_FAILED_CHECK;
-  return reply.status == HATO_OK ? LAUNCHERS_PASSED : launchers__wrong(s, "it cannot work here: %s", reply.text);
+  if (!launchers__suite_call(s, (launchers__call){.op = LAUNCHERS__PROBE}, &reply))
+    return LAUNCHERS_FAILED_CHECK;
+  return reply.status == HATO_OK ? LAUNCHERS_PASSED
+                                 : launchers__wrong(s, "it cannot work here: %s", reply.text);
 }
 
 static launchers_verdict refused(launchers__suite *s, const launchers_request *r, const char *what) {
   launchers__reply reply;
-  if (!launchers__suite_call(s, (launchers__call){.op = LAUNCHERS__LAUNCH, .request = r}, &reply)) return LAUNCHERS_FAILED_CHECK;
+  if (!launchers__suite_call(s, (launchers__call){.op = LAUNCHERS__LAUNCH, .request = r}, &reply))
+    return LAUNCHERS_FAILED_CHECK;
   s->live = reply.status == HATO_OK;
   if (reply.status == HATO_OK) return launchers__wrong(s, "a launch %s was accepted", what);
-  return reply.text[0] != 0 ? LAUNCHERS_PASSED : launchers__wrong(s, "a launch %s is refused without words", what);
+  return reply.text[0] != 0 ? LAUNCHERS_PASSED
+                            : launchers__wrong(s, "a launch %s is refused without words", what);
 }
 
 static launchers_verdict refuses_zero(launchers__suite *s) {
@@ -54,9 +58,10 @@ static launchers_verdict adopts_nothing_by_tag(launchers__suite *s) {
   launchers__reply reply;
   hato_status rc = launchers__take_up(s, &r, NULL, 0, &reply);
   if (rc == HATO_RESET && reply.status == HATO_OK) return LAUNCHERS_FAILED_CHECK;
-  return rc == HATO_NOT_FOUND ? LAUNCHERS_PASSED
-                              : launchers__wrong(s, "adopt of a tag that never was gave %d (%s), expected %d (%s)", (int)rc,
-                                                 hato_strerror((int)rc), HATO_NOT_FOUND, hato_strerror(HATO_NOT_FOUND));
+  return rc == HATO_NOT_FOUND
+             ? LAUNCHERS_PASSED
+             : launchers__wrong(s, "adopt of a tag that never was gave %d (%s), expected %d (%s)", (int)rc,
+                                hato_strerror((int)rc), HATO_NOT_FOUND, hato_strerror(HATO_NOT_FOUND));
 }
 
 static launchers_verdict adopts_no_foreign_record(launchers__suite *s) {
@@ -66,14 +71,16 @@ static launchers_verdict adopts_no_foreign_record(launchers__suite *s) {
   launchers__reply reply;
   hato_status rc = launchers__take_up(s, &r, record, sizeof record, &reply);
   if (rc == HATO_RESET && reply.status == HATO_OK) return LAUNCHERS_FAILED_CHECK;
-  return rc != HATO_OK ? LAUNCHERS_PASSED : launchers__wrong(s, "adopt of a record that is none of its own succeeded");
+  return rc != HATO_OK ? LAUNCHERS_PASSED
+                       : launchers__wrong(s, "adopt of a record that is none of its own succeeded");
 }
 
 /* ---- life ---- */
 
 static launchers_verdict launches_one(launchers__suite *s) {
   launchers_request r = launchers__ask(s, 1, SLEEP);
-  if (!launchers__make(s, &r) || !launchers__until(s, HATO_MEMBER_RUNNING, "after launch")) return LAUNCHERS_FAILED_CHECK;
+  if (!launchers__make(s, &r) || !launchers__until(s, HATO_MEMBER_RUNNING, "after launch"))
+    return LAUNCHERS_FAILED_CHECK;
   if (s->seen[0].state == HATO_MEMBER_ENDED)
     return launchers__wrong(s, "`sleep 600` ended at once: %s %s", s->seen[0].reason, s->seen[0].tail);
   return launchers__end_it(s) ? LAUNCHERS_PASSED : LAUNCHERS_FAILED_CHECK;
@@ -85,15 +92,19 @@ static launchers_verdict launches_several(launchers__suite *s) {
   const char *name = s->info->member_env;
   if (name != NULL)
     (void)snprintf(script, sizeof script, "exit $((${%.100s:-99} - %u + 10))", name, s->info->member_first);
-  else (void)snprintf(script, sizeof script, "exit 10");
+  else
+    (void)snprintf(script, sizeof script, "exit 10");
   launchers_request r = launchers__ask(s, 3, WORDS("sh", "-c", script));
-  if (!launchers__make(s, &r) || !launchers__until(s, HATO_MEMBER_ENDED, "members that exit")) return LAUNCHERS_FAILED_CHECK;
+  if (!launchers__make(s, &r) || !launchers__until(s, HATO_MEMBER_ENDED, "members that exit"))
+    return LAUNCHERS_FAILED_CHECK;
   for (uint32_t i = 0; i < 3; i++) {
     int wanted = name != NULL ? 10 + (int)i : 10;
-    if (!s->seen[i].exit_known) return launchers__left_out(s, "members ended, but it does not know exit codes");
+    if (!s->seen[i].exit_known)
+      return launchers__left_out(s, "members ended, but it does not know exit codes");
     if (s->seen[i].exit_code != wanted)
-      return launchers__wrong(s, "member %u exited with %d, expected %d (it should find its number, %u, in %s)", i,
-                              s->seen[i].exit_code, wanted, i + s->info->member_first, name != NULL ? name : "nothing");
+      return launchers__wrong(
+          s, "member %u exited with %d, expected %d (it should find its number, %u, in %s)", i,
+          s->seen[i].exit_code, wanted, i + s->info->member_first, name != NULL ? name : "nothing");
   }
   return LAUNCHERS_PASSED;
 }
@@ -101,7 +112,8 @@ static launchers_verdict launches_several(launchers__suite *s) {
 static launchers_verdict tells_of_no_program(launchers__suite *s) {
   launchers_request r = launchers__ask(s, 1, WORDS("no-such-program-on-any-machine"));
   launchers__reply reply;
-  if (!launchers__suite_call(s, (launchers__call){.op = LAUNCHERS__LAUNCH, .request = &r}, &reply)) return LAUNCHERS_FAILED_CHECK;
+  if (!launchers__suite_call(s, (launchers__call){.op = LAUNCHERS__LAUNCH, .request = &r}, &reply))
+    return LAUNCHERS_FAILED_CHECK;
   if (reply.status != HATO_OK)
     return reply.text[0] != 0 ? LAUNCHERS_PASSED : launchers__wrong(s, "launch failed without words");
   s->live = true;
@@ -113,15 +125,17 @@ static launchers_verdict tells_of_no_program(launchers__suite *s) {
 
 static launchers_verdict shows_last_lines(launchers__suite *s) {
   launchers_request r = launchers__ask(s, 1, WORDS("sh", "-c", "echo conform-$((40 + 2)) >&2; exit 3"));
-  if (!launchers__make(s, &r) || !launchers__until(s, HATO_MEMBER_ENDED, "a member that exits")) return LAUNCHERS_FAILED_CHECK;
+  if (!launchers__make(s, &r) || !launchers__until(s, HATO_MEMBER_ENDED, "a member that exits"))
+    return LAUNCHERS_FAILED_CHECK;
   if (strstr(s->seen[0].tail, "conform-42") != NULL) return LAUNCHERS_PASSED;
   return launchers__left_out(s, "it reports no last lines of a member's output");
 }
 
 static launchers_verdict cancels_twice(launchers__suite *s) {
   launchers_request r = launchers__ask(s, 2, SLEEP);
-  if (!launchers__make(s, &r) || !launchers__until(s, HATO_MEMBER_RUNNING, "after launch") || !launchers__cancel_it(s) ||
-      !launchers__cancel_it(s) || !launchers__until(s, HATO_MEMBER_ENDED, "after cancel") || !launchers__end_it(s))
+  if (!launchers__make(s, &r) || !launchers__until(s, HATO_MEMBER_RUNNING, "after launch") ||
+      !launchers__cancel_it(s) || !launchers__cancel_it(s) ||
+      !launchers__until(s, HATO_MEMBER_ENDED, "after cancel") || !launchers__end_it(s))
     return LAUNCHERS_FAILED_CHECK;
   return LAUNCHERS_PASSED;
 }
@@ -133,22 +147,27 @@ static launchers_verdict cancels_at_once(launchers__suite *s) {
 }
 
 static launchers_verdict cancels_one_member(launchers__suite *s) {
-  if ((s->info->flags & HATO_LAUNCHER_CANCELS_MEMBERS) == 0) return launchers__left_out(s, "it ends whole launches only");
+  if ((s->info->flags & HATO_LAUNCHER_CANCELS_MEMBERS) == 0)
+    return launchers__left_out(s, "it ends whole launches only");
   launchers_request r = launchers__ask(s, 2, SLEEP);
-  if (!launchers__make(s, &r) || !launchers__until(s, HATO_MEMBER_RUNNING, "after launch")) return LAUNCHERS_FAILED_CHECK;
+  if (!launchers__make(s, &r) || !launchers__until(s, HATO_MEMBER_RUNNING, "after launch"))
+    return LAUNCHERS_FAILED_CHECK;
   uint32_t member = 1;
   launchers__reply reply;
   launchers__call c = {.op = LAUNCHERS__CANCEL, .id = s->id, .members = &member, .n_members = 1};
   if (!launchers__suite_call(s, c, &reply)) return LAUNCHERS_FAILED_CHECK;
   if (reply.status != HATO_OK) return launchers__wrong(s, "cancel of member 1 failed: %s", reply.text);
-  if (!launchers__until_of(s, 1, 1, HATO_MEMBER_ENDED, "after cancel of member 1")) return LAUNCHERS_FAILED_CHECK;
-  if (s->seen[0].state == HATO_MEMBER_ENDED) return launchers__wrong(s, "cancel of member 1 ended member 0, too");
+  if (!launchers__until_of(s, 1, 1, HATO_MEMBER_ENDED, "after cancel of member 1"))
+    return LAUNCHERS_FAILED_CHECK;
+  if (s->seen[0].state == HATO_MEMBER_ENDED)
+    return launchers__wrong(s, "cancel of member 1 ended member 0, too");
   return launchers__end_it(s) ? LAUNCHERS_PASSED : LAUNCHERS_FAILED_CHECK;
 }
 
 static launchers_verdict cancels_what_ended(launchers__suite *s) {
   launchers_request r = launchers__ask(s, 1, WORDS("true"));
-  if (!launchers__make(s, &r) || !launchers__until(s, HATO_MEMBER_ENDED, "`true`")) return LAUNCHERS_FAILED_CHECK;
+  if (!launchers__make(s, &r) || !launchers__until(s, HATO_MEMBER_ENDED, "`true`"))
+    return LAUNCHERS_FAILED_CHECK;
   return launchers__end_it(s) ? LAUNCHERS_PASSED : LAUNCHERS_FAILED_CHECK;
 }
 
@@ -168,10 +187,11 @@ static bool adopt_again(launchers__suite *s, const launchers_request *r, bool by
 }
 
 static launchers_verdict adopts(launchers__suite *s) {
-  if (s->builtin != NULL) return launchers__left_out(s, "it is compiled in and ends with the host; its shared object is tried so");
+  if (s->builtin != NULL)
+    return launchers__left_out(s, "it is compiled in and ends with the host; its shared object is tried so");
   launchers_request r = launchers__ask(s, 2, SLEEP);
-  if (!launchers__make(s, &r) || !launchers__until(s, HATO_MEMBER_RUNNING, "after launch") || !adopt_again(s, &r, true) ||
-      !adopt_again(s, &r, false))
+  if (!launchers__make(s, &r) || !launchers__until(s, HATO_MEMBER_RUNNING, "after launch") ||
+      !adopt_again(s, &r, true) || !adopt_again(s, &r, false))
     return LAUNCHERS_FAILED_CHECK;
   for (uint32_t i = 0; i < s->count; i++) {
     if (s->seen[i].state == HATO_MEMBER_ENDED)
@@ -195,9 +215,11 @@ static launchers_verdict takes_longer_structs(launchers__suite *s) {
   s->grown = true;
   launchers_request r = launchers__ask(s, 1, SLEEP);
   launchers__reply reply;
-  if (!launchers__suite_call(s, (launchers__call){.op = LAUNCHERS__PLAN, .request = &r}, &reply)) return LAUNCHERS_FAILED_CHECK;
+  if (!launchers__suite_call(s, (launchers__call){.op = LAUNCHERS__PLAN, .request = &r}, &reply))
+    return LAUNCHERS_FAILED_CHECK;
   if (reply.status != HATO_OK) return launchers__wrong(s, "plan failed: %s", reply.text);
-  if (!launchers__make(s, &r) || !launchers__until(s, HATO_MEMBER_RUNNING, "after launch")) return LAUNCHERS_FAILED_CHECK;
+  if (!launchers__make(s, &r) || !launchers__until(s, HATO_MEMBER_RUNNING, "after launch"))
+    return LAUNCHERS_FAILED_CHECK;
   if (launchers__take_up(s, &r, s->record, s->record_len, &reply) != HATO_OK)
     return launchers__wrong(s, "adopt failed: %s", reply.text);
   return launchers__end_it(s) ? LAUNCHERS_PASSED : LAUNCHERS_FAILED_CHECK;
@@ -261,7 +283,8 @@ static launchers_verdict hands_over(launchers__suite *s, uint32_t way, const cha
   if (!launchers__make(s, &r) || !launchers__until(s, HATO_MEMBER_RUNNING, "after launch") ||
       !launchers__until(s, HATO_MEMBER_ENDED, "members that got the secret"))
     v = LAUNCHERS_FAILED_CHECK;
-  else if (logs_have(s)) v = launchers__wrong(s, "the secret stands in a file of the log folder");
+  else if (logs_have(s))
+    v = launchers__wrong(s, "the secret stands in a file of the log folder");
   for (uint32_t i = 0; v == LAUNCHERS_PASSED && i < 2; i++) {
     if (s->seen[i].exit_known && s->seen[i].exit_code != 42)
       v = launchers__wrong(s, "member %u did not get the secret (exit code %d)", i, s->seen[i].exit_code);
@@ -276,7 +299,8 @@ static launchers_verdict secret_by_input(launchers__suite *s) {
 }
 
 static launchers_verdict secret_by_environment(launchers__suite *s) {
-  return hands_over(s, HATO_SECRET_ENVIRONMENT, "sleep 1; [ ${#HATO_CONFORM_SECRET} = 32 ] && exit 42; exit 1");
+  return hands_over(s, HATO_SECRET_ENVIRONMENT,
+                    "sleep 1; [ ${#HATO_CONFORM_SECRET} = 32 ] && exit 42; exit 1");
 }
 
 /* ---- the table ---- */

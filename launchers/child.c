@@ -41,7 +41,8 @@ static void tell_progress(void *arg, const char *text) {
   put(c);
 }
 
-static void tell_member(void *arg, uint64_t launch, uint32_t first, uint32_t count, const launchers_member *m) {
+static void tell_member(void *arg, uint64_t launch, uint32_t first, uint32_t count,
+                        const launchers_member *m) {
   child *c = arg;
   launchers__frame_begin(&c->out, LAUNCHERS__F_MEMBER);
   launchers__put_member(&c->out, launch, first, count, m);
@@ -58,20 +59,23 @@ static bool asked_to_abort(void *arg) {
 /* A module that hangs must not outlive a host that was killed. */
 static void *watch_host(void *arg) {
   struct pollfd p = {.fd = (int)(intptr_t)arg, .events = POLLRDHUP};
-  while (poll(&p, 1, -1) < 0) {}
+  while (poll(&p, 1, -1) < 0) {
+  }
   (void)poll(NULL, 0, 10000); /* for an orderly end of the operation at hand */
   _exit(0);
 }
 
 static void load(child *c, const launchers__call *call, launchers__reply *reply) {
-  static const launchers__sink sink = {.log = tell_log, .progress = tell_progress, .member = tell_member,
-                                       .abort = asked_to_abort};
+  static const launchers__sink sink = {
+      .log = tell_log, .progress = tell_progress, .member = tell_member, .abort = asked_to_abort};
   hato_launcher module;
   hato_error err;
   *reply = (launchers__reply){.status = HATO_OK};
   hato__error_clear(&err);
-  if (c->loaded || call->path == NULL) reply->status = hato__fail(&err, HATO_STATE, "one module a process");
-  else reply->status = launchers__load(call->path, &module, &err);
+  if (c->loaded || call->path == NULL)
+    reply->status = hato__fail(&err, HATO_STATE, "one module a process");
+  else
+    reply->status = launchers__load(call->path, &module, &err);
   (void)snprintf(reply->text, sizeof reply->text, "%s", err.text);
   if (reply->status != HATO_OK) return;
   launchers__sink mine = sink;
@@ -115,15 +119,18 @@ static void handle(child *c, launchers__frame type, hato__reader *body) {
   uint32_t protocol = hato__read_u32(body);
   char why[160];
   if (protocol != LAUNCHERS__PROTOCOL) {
-    (void)snprintf(why, sizeof why, "hato launcher-host speaks version %u, the host version %u: one is of another hato",
+    (void)snprintf(why, sizeof why,
+                   "hato launcher-host speaks version %u, the host version %u: one is of another hato",
                    LAUNCHERS__PROTOCOL, protocol);
     refuse(c, why);
     return;
   }
   launchers__arena mem = {0};
   launchers__call call;
-  if (launchers__get_call(body, &mem, &call)) execute(c, &call);
-  else refuse(c, "a malformed call");
+  if (launchers__get_call(body, &mem, &call))
+    execute(c, &call);
+  else
+    refuse(c, "a malformed call");
   launchers__arena_free(&mem);
 }
 
@@ -142,7 +149,8 @@ static void take_frames(child *c) {
 static void serve(child *c) {
   while (!c->gone) {
     bool armed = c->loaded && c->runner.watch_fd >= 0 && !c->news_told;
-    struct pollfd p[] = {{.fd = c->fd, .events = POLLIN}, {.fd = armed ? c->runner.watch_fd : -1, .events = POLLIN}};
+    struct pollfd p[] = {{.fd = c->fd, .events = POLLIN},
+                         {.fd = armed ? c->runner.watch_fd : -1, .events = POLLIN}};
     if (poll(p, 2, -1) < 0) continue;
     if (p[1].revents != 0) {
       c->news_told = true;
@@ -150,8 +158,10 @@ static void serve(child *c) {
       put(c);
     }
     if (p[0].revents == 0) continue;
-    if (!launchers__receive(c->fd, &c->in, false)) c->gone = true;
-    else take_frames(c);
+    if (!launchers__receive(c->fd, &c->in, false))
+      c->gone = true;
+    else
+      take_frames(c);
   }
 }
 
@@ -162,7 +172,8 @@ int launchers_host_main(int fd) {
   (void)pthread_sigmask(SIG_SETMASK, &set, NULL);
   int type = 0;
   socklen_t n = sizeof type;
-  if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) < 0 || type != SOCK_STREAM) return 2; /* started by hand */
+  if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) < 0 || type != SOCK_STREAM)
+    return 2; /* started by hand */
   (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
   pthread_t watcher;
   if (pthread_create(&watcher, NULL, watch_host, (void *)(intptr_t)fd) != 0) return 1;

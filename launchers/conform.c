@@ -25,9 +25,12 @@ static bool on_abort(void *arg) { return atomic_load(&((launchers__suite *)arg)-
 
 static void on_member(void *arg, uint64_t launch, uint32_t first, uint32_t count, const launchers_member *m) {
   launchers__suite *s = arg;
-  if (launch != s->id || (uint32_t)m->state > HATO_MEMBER_ENDED || first >= s->count || count > s->count - first) {
-    (void)snprintf(s->lie, sizeof s->lie, "spoke of members %u to %u of launch %llu in state %d; launch %llu has %u", first,
-                   first + count - 1, (unsigned long long)launch, (int)m->state, (unsigned long long)s->id, s->count);
+  if (launch != s->id || (uint32_t)m->state > HATO_MEMBER_ENDED || first >= s->count ||
+      count > s->count - first) {
+    (void)snprintf(s->lie, sizeof s->lie,
+                   "spoke of members %u to %u of launch %llu in state %d; launch %llu has %u", first,
+                   first + count - 1, (unsigned long long)launch, (int)m->state, (unsigned long long)s->id,
+                   s->count);
     return;
   }
   for (uint32_t i = first; i < first + count; i++) {
@@ -64,8 +67,11 @@ launchers_verdict launchers__left_out(launchers__suite *s, const char *why) {
 
 bool launchers__suite_open(launchers__suite *s) {
   if (s->line != NULL) return true;
-  launchers__line_options o = {.name = s->name, .path = s->path, .builtin = s->builtin,
-                               .hato_binary = s->h->hato_binary, .wake_fd = -1,
+  launchers__line_options o = {.name = s->name,
+                               .path = s->path,
+                               .builtin = s->builtin,
+                               .hato_binary = s->h->hato_binary,
+                               .wake_fd = -1,
                                .sink = {s, on_log, on_progress, on_member, on_abort}};
   launchers_info *info = NULL;
   hato_error err;
@@ -109,13 +115,20 @@ launchers_request launchers__ask(launchers__suite *s, uint32_t count, const char
   s->live = false;
   memset(s->seen, 0, sizeof s->seen);
   (void)snprintf(s->tag, sizeof s->tag, "conform-%d-%u-%u", (int)getpid(), s->salt, (unsigned)s->id);
-  return (launchers_request){.id = s->id, .launcher = s->name, .options = s->options, .argv = argv, .count = count,
-                             .tag = s->tag, .log_dir = s->log_dir, .env = s->env};
+  return (launchers_request){.id = s->id,
+                             .launcher = s->name,
+                             .options = s->options,
+                             .argv = argv,
+                             .count = count,
+                             .tag = s->tag,
+                             .log_dir = s->log_dir,
+                             .env = s->env};
 }
 
 bool launchers__make(launchers__suite *s, const launchers_request *r) {
   launchers__reply reply;
-  if (!launchers__suite_call(s, (launchers__call){.op = LAUNCHERS__LAUNCH, .request = r}, &reply)) return false;
+  if (!launchers__suite_call(s, (launchers__call){.op = LAUNCHERS__LAUNCH, .request = r}, &reply))
+    return false;
   if (reply.status != HATO_OK) {
     (void)launchers__wrong(s, "launch failed: %s", reply.text);
     return false;
@@ -126,14 +139,15 @@ bool launchers__make(launchers__suite *s, const launchers_request *r) {
   return true;
 }
 
-hato_status launchers__take_up(launchers__suite *s, const launchers_request *r, const void *record, size_t len,
-                               launchers__reply *reply) {
+hato_status launchers__take_up(launchers__suite *s, const launchers_request *r, const void *record,
+                               size_t len, launchers__reply *reply) {
   launchers__call c = {.op = LAUNCHERS__ADOPT, .request = r, .record = record, .record_len = len};
   return launchers__suite_call(s, c, reply) ? reply->status : HATO_RESET;
 }
 
 /* The first of those members that is not there yet; NULL: all are. */
-static const launchers__seen *behind(const launchers__suite *s, uint32_t first, uint32_t n, hato_member_state state) {
+static const launchers__seen *behind(const launchers__suite *s, uint32_t first, uint32_t n,
+                                     hato_member_state state) {
   for (uint32_t i = first; i < first + n; i++) {
     if (s->seen[i].state < state) return &s->seen[i];
   }
@@ -146,14 +160,16 @@ static void wait_a_little(launchers__suite *s) {
   for (int i = 0; i < n; i++) p[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
   uint32_t ms = s->info->interval_ms > 0 && s->info->interval_ms < 1000 ? s->info->interval_ms : 1000;
   hato_error err;
-  if (poll(p, (nfds_t)n, s->info->interval_ms == 0 ? 200 : (int)ms) > 0) (void)launchers__line_ready(s->line, &err);
+  if (poll(p, (nfds_t)n, s->info->interval_ms == 0 ? 200 : (int)ms) > 0)
+    (void)launchers__line_ready(s->line, &err);
 }
 
 bool launchers__until(launchers__suite *s, hato_member_state state, const char *what) {
   return launchers__until_of(s, 0, s->count, state, what);
 }
 
-bool launchers__until_of(launchers__suite *s, uint32_t first, uint32_t n, hato_member_state state, const char *what) {
+bool launchers__until_of(launchers__suite *s, uint32_t first, uint32_t n, hato_member_state state,
+                         const char *what) {
   static const char *const names[] = {"asked", "submitted", "queued", "starting", "running", "ended"};
   uint64_t until = hato__now() + s->patience_ms * HATO__MS;
   for (;;) {
@@ -180,7 +196,8 @@ bool launchers__until_of(launchers__suite *s, uint32_t first, uint32_t n, hato_m
 
 bool launchers__cancel_it(launchers__suite *s) {
   launchers__reply reply;
-  if (!launchers__suite_call(s, (launchers__call){.op = LAUNCHERS__CANCEL, .id = s->id}, &reply)) return false;
+  if (!launchers__suite_call(s, (launchers__call){.op = LAUNCHERS__CANCEL, .id = s->id}, &reply))
+    return false;
   if (reply.status == HATO_OK) return true;
   (void)launchers__wrong(s, "cancel failed: %s", reply.text);
   return false;
@@ -202,7 +219,11 @@ static void clean_up(launchers__suite *s) {
   s->each_poll = NULL;
   s->grown = false;
   if (s->live) {
-    launchers_request r = {.id = s->id, .launcher = s->name, .options = s->options, .count = s->count, .tag = s->tag,
+    launchers_request r = {.id = s->id,
+                           .launcher = s->name,
+                           .options = s->options,
+                           .count = s->count,
+                           .tag = s->tag,
                            .log_dir = s->log_dir};
     if (s->line == NULL) (void)launchers__take_up(s, &r, s->record, s->record_len, &reply);
     (void)launchers__suite_call(s, (launchers__call){.op = LAUNCHERS__CANCEL, .id = s->id}, &reply);
@@ -222,7 +243,8 @@ static hato_status run_checks(launchers__suite *s, const launchers_conformance *
     launchers_verdict v = rows[i].check(s);
     clean_up(s);
     if (v == LAUNCHERS_PASSED) s->words[0] = 0;
-    if (v == LAUNCHERS_FAILED_CHECK && wrong++ == 0) (void)hato__fail(err, HATO_ABORTED, "%s: %s", rows[i].name, s->words);
+    if (v == LAUNCHERS_FAILED_CHECK && wrong++ == 0)
+      (void)hato__fail(err, HATO_ABORTED, "%s: %s", rows[i].name, s->words);
     if (c->report != NULL) c->report(c->arg, rows[i].name, v, s->words);
     if (i == 0 && v != LAUNCHERS_PASSED) break; /* not loaded: nothing else can be tried */
   }
@@ -235,7 +257,8 @@ static hato_status find_module(launchers__suite *s, const char *name_or_path, ha
     const char *at = launchers__name_of(name_or_path, &n);
     s->path = realpath(name_or_path, NULL);
     if (s->path == NULL) return hato__fail_errno(err, "the launcher %s", name_or_path);
-    (void)snprintf(s->name, sizeof s->name, "%.*s", (int)(at != NULL && n < 64 ? n : 4), at != NULL ? at : "test");
+    (void)snprintf(s->name, sizeof s->name, "%.*s", (int)(at != NULL && n < 64 ? n : 4),
+                   at != NULL ? at : "test");
     return HATO_OK;
   }
   (void)snprintf(s->name, sizeof s->name, "%s", name_or_path);
@@ -246,7 +269,8 @@ static hato_status find_module(launchers__suite *s, const char *name_or_path, ha
   return launchers_known(s->h, name_or_path, &none, err);
 }
 
-hato_status launchers_conform(launchers *h, const char *name_or_path, const launchers_conformance *c, hato_error *err) {
+hato_status launchers_conform(launchers *h, const char *name_or_path, const launchers_conformance *c,
+                              hato_error *err) {
   hato_error local;
   if (err == NULL) err = &local;
   hato__error_clear(err);
@@ -258,7 +282,8 @@ hato_status launchers_conform(launchers *h, const char *name_or_path, const laun
   s->patience_ms = c->patience_ms != 0 ? c->patience_ms : 60000;
   hato__random(&s->salt, sizeof s->salt);
   s->log_dir = c->log_dir != NULL ? c->log_dir : mkdtemp(made);
-  hato_status rc = s->log_dir != NULL ? find_module(s, name_or_path, err) : hato__fail_errno(err, "the folder %s", made);
+  hato_status rc = s->log_dir != NULL ? find_module(s, name_or_path, err)
+                                      : hato__fail_errno(err, "the folder %s", made);
   if (rc == HATO_OK) rc = run_checks(s, c, err);
   launchers__line_close(s->line, true);
   if (c->log_dir == NULL && s->log_dir != NULL) launchers__suite_remove_logs(s);

@@ -23,9 +23,9 @@ typedef struct launchers__suite {
   uint32_t patience_ms, salt;
   launchers__line *line; /* NULL: to be opened */
   launchers_info *info;
-  bool grown; /* pass longer structs */
+  bool grown;                                    /* pass longer structs */
   bool (*each_poll)(struct launchers__suite *s); /* looked at while waiting; false: wrong, words are set */
-  const char *secret; /* of the launch at hand, for each_poll */
+  const char *secret;                            /* of the launch at hand, for each_poll */
   /* The launch at hand. */
   uint64_t id;
   uint32_t count;
@@ -44,7 +44,8 @@ typedef struct launchers__check_row {
 } launchers__check_row;
 const launchers__check_row *launchers__checks(void); /* ends with a NULL name */
 
-launchers_verdict launchers__wrong(launchers__suite *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+launchers_verdict launchers__wrong(launchers__suite *s, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 launchers_verdict launchers__left_out(launchers__suite *s, const char *why);
 /* These set the words and return false when the module does other than it should. */
 bool launchers__suite_open(launchers__suite *s);
@@ -52,10 +53,11 @@ void launchers__suite_kill(launchers__suite *s);
 bool launchers__suite_call(launchers__suite *s, launchers__call c, launchers__reply *reply);
 launchers_request launchers__ask(launchers__suite *s, uint32_t count, const char *const *argv);
 bool launchers__make(launchers__suite *s, const launchers_request *r);
-hato_status launchers__take_up(launchers__suite *s, const launchers_request *r, const void *record, size_t len,
-                               launchers__reply *reply);
+hato_status launchers__take_up(launchers__suite *s, const launchers_request *r, const void *record,
+                               size_t len, launchers__reply *reply);
 /* Polls until those members are in that state or beyond it; what: for the words when they are not. */
-bool launchers__until_of(launchers__suite *s, uint32_t first, uint32_t n, hato_member_state state, const char *what);
+bool launchers__until_of(launchers__suite *s, uint32_t first, uint32_t n, hato_member_state state,
+                         const char *what);
 bool launchers__until(launchers__suite *s, hato_member_state state, const char *what);
 bool launchers__cancel_it(launchers__suite *s);
 bool launchers__end_it(launchers__suite *s);

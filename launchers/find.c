@@ -113,12 +113,14 @@ char **launchers__names(char *const *folders) {
   strings s = {0};
   for (size_t i = 0; builtins[i] != NULL; i++) add(&s, strdup(builtins[i]->name));
   for (size_t i = 0; folders != NULL && folders[i] != NULL; i++) add_folder(&s, folders[i]);
-  if (s.failed) return done(&s);
+  if (s.failed || s.list == NULL) return done(&s);
   qsort(s.list, s.n, sizeof *s.list, by_name);
   size_t kept = 0;
   for (size_t i = 0; i < s.n; i++) {
-    if (kept > 0 && strcmp(s.list[kept - 1], s.list[i]) == 0) free(s.list[i]);
-    else s.list[kept++] = s.list[i];
+    if (kept > 0 && strcmp(s.list[kept - 1], s.list[i]) == 0)
+      free(s.list[i]);
+    else
+      s.list[kept++] = s.list[i];
   }
   s.list[kept] = NULL;
   return s.list;

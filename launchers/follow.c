@@ -55,8 +55,8 @@ void launchers__emit(launchers__keeper *k, const launchers_event *e) {
   if (k->h->o.event != NULL) k->h->o.event(k->h->o.arg, &full);
 }
 
-void launchers__tell(launchers__keeper *k, const launchers__kept *t, launchers_event_type type, hato_status status,
-                     const char *text) {
+void launchers__tell(launchers__keeper *k, const launchers__kept *t, launchers_event_type type,
+                     hato_status status, const char *text) {
   launchers__emit(k, &(launchers_event){.type = type, .launch = t->id, .status = status, .text = text});
 }
 
@@ -65,17 +65,24 @@ static const char *or_empty(const char *s) { return s != NULL ? s : ""; }
 static void tell_member(launchers__keeper *k, launchers__kept *t, uint32_t i) {
   launchers__kept_member *m = &t->members[i];
   m->untold = false;
-  launchers_member out = {.number = i, .state = m->state, .exit_known = m->exit_known, .exit_code = m->exit_code,
-                          .signal = m->signal, .reason = or_empty(m->reason), .host = or_empty(m->host),
-                          .job = or_empty(m->job), .log_path = or_empty(m->log_path),
+  launchers_member out = {.number = i,
+                          .state = m->state,
+                          .exit_known = m->exit_known,
+                          .exit_code = m->exit_code,
+                          .signal = m->signal,
+                          .reason = or_empty(m->reason),
+                          .host = or_empty(m->host),
+                          .job = or_empty(m->job),
+                          .log_path = or_empty(m->log_path),
                           .log_tail = or_empty(m->log_tail)};
   launchers__emit(k, &(launchers_event){.type = LAUNCHERS_MEMBER, .launch = t->id, .member = &out});
 }
 
 void launchers__tell_submitted(launchers__keeper *k, launchers__kept *t) {
   t->submitted = true;
-  launchers__emit(k, &(launchers_event){.type = LAUNCHERS_SUBMITTED, .launch = t->id, .record = t->record,
-                                        .record_len = t->record_len});
+  launchers__emit(
+      k, &(launchers_event){
+             .type = LAUNCHERS_SUBMITTED, .launch = t->id, .record = t->record, .record_len = t->record_len});
   for (uint32_t i = 0; i < t->r.count; i++) {
     if (t->members[i].untold) tell_member(k, t, i);
   }
@@ -119,23 +126,29 @@ static bool learn(launchers__kept *t, launchers__kept_member *m, const launchers
   return changed;
 }
 
-void launchers__apply(launchers__keeper *k, uint64_t id, uint32_t first, uint32_t count, const launchers_member *said) {
+void launchers__apply(launchers__keeper *k, uint64_t id, uint32_t first, uint32_t count,
+                      const launchers_member *said) {
   launchers__kept *t = NULL;
   HASH_FIND(hh, k->live, &id, sizeof id, t);
-  if (t == NULL || (uint32_t)said->state > HATO_MEMBER_ENDED || first >= t->r.count || count > t->r.count - first) {
-    hato__warn(&k->h->o.log, "LAUNCHER-LIES", "launcher %s spoke of members %u to %u of launch %llu in state %u; %s",
-               k->name, first, first + count - 1, (unsigned long long)id, (unsigned)said->state,
+  if (t == NULL || (uint32_t)said->state > HATO_MEMBER_ENDED || first >= t->r.count ||
+      count > t->r.count - first) {
+    hato__warn(&k->h->o.log, "LAUNCHER-LIES",
+               "launcher %s spoke of members %u to %u of launch %llu in state %u; %s", k->name, first,
+               first + count - 1, (unsigned long long)id, (unsigned)said->state,
                t == NULL ? "there is no such launch" : "there is no such member or state");
     return;
   }
   for (uint32_t i = first; i < first + count; i++) {
     launchers__kept_member *m = &t->members[i];
     if (m->state == HATO_MEMBER_ENDED && said->state != HATO_MEMBER_ENDED)
-      hato__warn(&k->h->o.log, "LAUNCHER-LIES", "launcher %s says that member %u of launch %llu, which had ended, is back",
-                 k->name, i, (unsigned long long)id);
+      hato__warn(&k->h->o.log, "LAUNCHER-LIES",
+                 "launcher %s says that member %u of launch %llu, which had ended, is back", k->name, i,
+                 (unsigned long long)id);
     if (!learn(t, m, said)) continue;
-    if (t->submitted) tell_member(k, t, i);
-    else m->untold = true;
+    if (t->submitted)
+      tell_member(k, t, i);
+    else
+      m->untold = true;
   }
 }
 

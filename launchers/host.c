@@ -20,7 +20,8 @@ hato_status launchers_create(const launchers_options *o, launchers **out, hato_e
   (void)pthread_mutex_init(&h->lock, NULL);
   h->o = *o;
   h->hato_binary = o->hato_binary != NULL ? strdup(o->hato_binary) : NULL;
-  h->folders = o->folders != NULL ? launchers__strings_copy(o->folders) : launchers_default_folders(o->hato_binary);
+  h->folders = o->folders != NULL ? launchers__strings_copy(o->folders)
+                                  : launchers_default_folders(o->hato_binary);
   if (h->folders != NULL && (o->hato_binary == NULL || h->hato_binary != NULL)) {
     *out = h;
     return HATO_OK;
@@ -91,10 +92,12 @@ static hato_status unknown(launchers *h, const char *name, hato_error *err) {
   char **names = launchers_names(h);
   const char *near = names != NULL ? hato__nearest(name, (const char *const *)names) : NULL;
   hato__buf all = {0};
-  for (size_t i = 0; names != NULL && names[i] != NULL; i++) hato__buf_printf(&all, "%s%s", i > 0 ? ", " : "", names[i]);
+  for (size_t i = 0; names != NULL && names[i] != NULL; i++)
+    hato__buf_printf(&all, "%s%s", i > 0 ? ", " : "", names[i]);
   const char *list = hato__buf_text(&all);
   hato_status rc = near != NULL
-                       ? hato__fail(err, HATO_NOT_FOUND, "there is no launcher '%.100s'; did you mean '%s'?", name, near)
+                       ? hato__fail(err, HATO_NOT_FOUND, "there is no launcher '%.100s'; did you mean '%s'?",
+                                    name, near)
                        : hato__fail(err, HATO_NOT_FOUND, "there is no launcher '%.100s'; there are %s", name,
                                     list != NULL ? list : "others");
   hato__buf_free(&all);
@@ -123,7 +126,8 @@ hato_status launchers_known(launchers *h, const char *name, const launchers_info
   char *path = builtin == NULL ? launchers__find(h->folders, name) : NULL;
   bool found = builtin != NULL || path != NULL;
   free(path);
-  return found ? hato__fail(err, HATO_AGAIN, "launcher %s was not described yet", name) : unknown(h, name, err);
+  return found ? hato__fail(err, HATO_AGAIN, "launcher %s was not described yet", name)
+               : unknown(h, name, err);
 }
 
 static void describe_log(void *arg, hato__log_level level, const char *text) {
@@ -131,14 +135,19 @@ static void describe_log(void *arg, hato__log_level level, const char *text) {
   hato__log_msg(&h->o.log, level, "LAUNCHER", "%s", text);
 }
 static void describe_progress(void *arg, const char *text) { describe_log(arg, HATO__LOG_DEBUG, text); }
-static void describe_member(void *arg, uint64_t launch, uint32_t first, uint32_t count, const launchers_member *m) {
+static void describe_member(void *arg, uint64_t launch, uint32_t first, uint32_t count,
+                            const launchers_member *m) {
   (void)arg, (void)launch, (void)first, (void)count, (void)m;
 }
 static bool describe_abort(void *arg) { return atomic_load(&((launchers *)arg)->stopping); }
 
 /* Loads and probes; what does not succeed is its trouble. */
-static launchers_info *try_out(launchers *h, const char *name, const char *path, const hato_launcher *builtin) {
-  launchers__line_options o = {.name = name, .path = path, .builtin = builtin, .hato_binary = h->hato_binary,
+static launchers_info *try_out(launchers *h, const char *name, const char *path,
+                               const hato_launcher *builtin) {
+  launchers__line_options o = {.name = name,
+                               .path = path,
+                               .builtin = builtin,
+                               .hato_binary = h->hato_binary,
                                .wake_fd = -1,
                                .sink = {h, describe_log, describe_progress, describe_member, describe_abort}};
   launchers__line *line = NULL;
@@ -149,7 +158,8 @@ static launchers_info *try_out(launchers *h, const char *name, const char *path,
   hato_status rc = launchers__line_open(&o, &line, &info, &err);
   if (rc == HATO_OK) {
     launchers__remember(h, info);
-    rc = launchers__line_call(line, &(launchers__call){.op = LAUNCHERS__PROBE, .deadline_ms = 10000}, &reply, &err);
+    rc = launchers__line_call(line, &(launchers__call){.op = LAUNCHERS__PROBE, .deadline_ms = 10000}, &reply,
+                              &err);
     if (rc == HATO_OK && reply.status != HATO_OK) rc = hato__fail(&err, reply.status, "%s", reply.text);
   }
   launchers__line_close(line, true);
@@ -188,7 +198,8 @@ static bool tag_fits(const char *tag) {
 static hato_status check_secret(const launchers_request *r, hato_error *err) {
   uint32_t way = r->secret_way;
   if (way == 0) return HATO_OK;
-  if ((way != HATO_SECRET_STDIN && way != HATO_SECRET_FILE && way != HATO_SECRET_ENVIRONMENT) || r->secret_len > HATO_SECRET_MAX)
+  if ((way != HATO_SECRET_STDIN && way != HATO_SECRET_FILE && way != HATO_SECRET_ENVIRONMENT) ||
+      r->secret_len > HATO_SECRET_MAX)
     return hato__fail(err, HATO_INVALID, "a secret of %zu bytes by way %u, expected at most %d by one way",
                       r->secret_len, way, HATO_SECRET_MAX);
   if (way != HATO_SECRET_FILE && (r->secret == NULL || r->secret_len == 0))
@@ -199,9 +210,11 @@ static hato_status check_secret(const launchers_request *r, hato_error *err) {
 }
 
 static hato_status check_request(const launchers_request *r, bool argv_too, hato_error *err) {
-  if (r->launcher == NULL || *r->launcher == 0) return hato__fail(err, HATO_INVALID, "a launch without a launcher's name");
+  if (r->launcher == NULL || *r->launcher == 0)
+    return hato__fail(err, HATO_INVALID, "a launch without a launcher's name");
   if (r->count < 1 || r->count > HATO_LAUNCH_MAX)
-    return hato__fail(err, HATO_INVALID, "a launch of %d daemons, expected 1 to %d", (int)r->count, HATO_LAUNCH_MAX);
+    return hato__fail(err, HATO_INVALID, "a launch of %d daemons, expected 1 to %d", (int)r->count,
+                      HATO_LAUNCH_MAX);
   if (r->tag == NULL || !tag_fits(r->tag))
     return hato__fail(err, HATO_INVALID, "the tag '%.80s', expected 1 to %d of A-Z, a-z, 0-9, _ . and -",
                       r->tag != NULL ? r->tag : "", HATO_TAG_MAX);
@@ -209,13 +222,14 @@ static hato_status check_request(const launchers_request *r, bool argv_too, hato
   uint32_t argc = 0;
   while (r->argv != NULL && r->argv[argc] != NULL) argc++;
   if (argc == 0 || r->argv[0][0] == 0) return hato__fail(err, HATO_INVALID, "a launch without a command");
-  if (r->dial_arg >= argc) return hato__fail(err, HATO_INVALID, "the urls' word is %u of %u", r->dial_arg, argc);
+  if (r->dial_arg >= argc)
+    return hato__fail(err, HATO_INVALID, "the urls' word is %u of %u", r->dial_arg, argc);
   return check_secret(r, err);
 }
 
 /* The keeper of a launcher, started when there is none. Under the lock. */
-static launchers__keeper *keeper_of(launchers *h, const char *name, const char *path, const hato_launcher *builtin,
-                                    hato_error *err) {
+static launchers__keeper *keeper_of(launchers *h, const char *name, const char *path,
+                                    const hato_launcher *builtin, hato_error *err) {
   launchers__keeper *k = NULL;
   HASH_FIND_STR(h->keepers, name, k);
   if (k != NULL) return k;
@@ -230,7 +244,8 @@ static void give(launchers__keeper *k, launchers__job *j, bool abort) {
 }
 
 /* Under the lock. An id may be in use by one launch only; plans have none. */
-static launchers__entry *enter(launchers *h, const launchers_request *r, launchers__keeper *k, hato_error *err) {
+static launchers__entry *enter(launchers *h, const launchers_request *r, launchers__keeper *k,
+                               hato_error *err) {
   launchers__entry *e = calloc(1, sizeof *e);
   if (e == NULL) {
     (void)hato__fail(err, HATO_NO_MEMORY, "no memory for a launch");
@@ -251,8 +266,8 @@ void launchers__entry_remove(launchers *h, launchers__entry *e) {
 }
 
 /* Under the lock, all having been checked. Takes kept and job over when it succeeds. */
-static hato_status hand_over(launchers *h, const launchers_request *r, const char *path, const hato_launcher *builtin,
-                             launchers__job *job, hato_error *err) {
+static hato_status hand_over(launchers *h, const launchers_request *r, const char *path,
+                             const hato_launcher *builtin, launchers__job *job, hato_error *err) {
   const launchers_info *info = known_info(h, r->launcher, builtin);
   launchers__entry *e = NULL;
   HASH_FIND(hh, h->entries, &r->id, sizeof r->id, e);
@@ -283,12 +298,14 @@ static hato_status ask(launchers *h, const launchers_request *r, launchers__job_
   if (builtin == NULL && path == NULL) return unknown(h, r->launcher, err);
   if (builtin == NULL && h->hato_binary == NULL) {
     free(path);
-    return hato__fail(err, HATO_NOT_SUPPORTED, "launcher %s runs in a process of its own, and the hato program was not found",
+    return hato__fail(err, HATO_NOT_SUPPORTED,
+                      "launcher %s runs in a process of its own, and the hato program was not found",
                       r->launcher);
   }
   launchers_request full = *r;
   if (full.tag == NULL) full.tag = "";
-  if (full.secret_way == HATO_SECRET_ENVIRONMENT && full.secret_env == NULL) full.secret_env = "HATO_CREDENTIAL";
+  if (full.secret_way == HATO_SECRET_ENVIRONMENT && full.secret_env == NULL)
+    full.secret_env = "HATO_CREDENTIAL";
   launchers__job *job = calloc(1, sizeof *job);
   launchers__kept *kept = launchers__kept_create(&full, record, record_len);
   hato_status rc = HATO_OK;
@@ -338,15 +355,17 @@ static hato_status to_launch(launchers *h, launchers__job job, hato_error *err) 
   launchers__entry *e = NULL;
   HASH_FIND(hh, h->entries, &job.id, sizeof job.id, e);
   hato_status rc = HATO_OK;
-  if (e == NULL) rc = hato__fail(err, HATO_NOT_FOUND, "there is no live launch %llu", (unsigned long long)job.id);
+  if (e == NULL)
+    rc = hato__fail(err, HATO_NOT_FOUND, "there is no live launch %llu", (unsigned long long)job.id);
   else if (job.type == LAUNCHERS__JOB_CANCEL_MEMBER && job.member >= e->count)
-    rc = hato__fail(err, HATO_INVALID, "launch %llu has members 0 to %u, not %u", (unsigned long long)job.id, e->count - 1, job.member);
+    rc = hato__fail(err, HATO_INVALID, "launch %llu has members 0 to %u, not %u", (unsigned long long)job.id,
+                    e->count - 1, job.member);
   else if (job.type == LAUNCHERS__JOB_CANCEL_MEMBER) {
     launchers__known *n = find_known(h, e->keeper->name);
     if (n != NULL && (n->info->flags & HATO_LAUNCHER_CANCELS_MEMBERS) == 0)
       rc = hato__fail(err, HATO_NOT_SUPPORTED, "launcher %s ends whole launches only", e->keeper->name);
   }
-  if (rc == HATO_OK) {
+  if (e != NULL && rc == HATO_OK) {
     if (job.type == LAUNCHERS__JOB_CANCEL) atomic_store(&e->cancelled, true);
     give(e->keeper, j, job.type == LAUNCHERS__JOB_CANCEL);
   }
@@ -362,12 +381,15 @@ hato_status launchers_cancel(launchers *h, uint64_t launch, hato_error *err) {
 
 hato_status launchers_cancel_member(launchers *h, uint64_t launch, uint32_t member, hato_error *err) {
   hato__error_clear(err);
-  return to_launch(h, (launchers__job){.type = LAUNCHERS__JOB_CANCEL_MEMBER, .id = launch, .member = member}, err);
+  return to_launch(h, (launchers__job){.type = LAUNCHERS__JOB_CANCEL_MEMBER, .id = launch, .member = member},
+                   err);
 }
 
 void launchers_member_known(launchers *h, uint64_t launch, uint32_t member, bool connected) {
-  (void)to_launch(h, (launchers__job){.type = LAUNCHERS__JOB_KNOWN, .id = launch, .member = member, .connected = connected},
-                  NULL);
+  (void)to_launch(
+      h,
+      (launchers__job){.type = LAUNCHERS__JOB_KNOWN, .id = launch, .member = member, .connected = connected},
+      NULL);
 }
 
 void launchers_poll_now(launchers *h, uint64_t launch) {

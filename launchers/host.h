@@ -30,12 +30,12 @@ typedef struct launchers launchers;
 
 typedef enum launchers_event_type {
   LAUNCHERS_SUBMITTED, /* the launcher took it; record is set */
-  LAUNCHERS_FAILED,    /* it never came to be, or could not be adopted: status, text. Last event of a launch */
-  LAUNCHERS_MEMBER,    /* something of one member changed; all of `member` as it is known now */
-  LAUNCHERS_TROUBLE,   /* the launcher does not answer, or its process was restarted: text. Nothing ended by it */
-  LAUNCHERS_NEWS,      /* progress in words: text */
-  LAUNCHERS_ENDED,     /* every member has ended. Last event of a launch: the host forgets it */
-  LAUNCHERS_PLANNED,   /* answer to launchers_plan: plan, or status and text when it failed */
+  LAUNCHERS_FAILED,  /* it never came to be, or could not be adopted: status, text. Last event of a launch */
+  LAUNCHERS_MEMBER,  /* something of one member changed; all of `member` as it is known now */
+  LAUNCHERS_TROUBLE, /* the launcher is silent, or its process was restarted: text. Nothing ended by it */
+  LAUNCHERS_NEWS,    /* progress in words: text */
+  LAUNCHERS_ENDED,   /* every member has ended. Last event of a launch: the host forgets it */
+  LAUNCHERS_PLANNED, /* answer to launchers_plan: plan, or status and text when it failed */
 } launchers_event_type;
 
 typedef struct launchers_member {
@@ -62,8 +62,8 @@ typedef struct launchers_event { /* all of it borrowed for the call */
   launchers_event_type type;
   uint64_t launch; /* the caller's id */
   const char *launcher;
-  hato_status status; /* FAILED, PLANNED */
-  const char *text;   /* never NULL */
+  hato_status status;    /* FAILED, PLANNED */
+  const char *text;      /* never NULL */
   const uint8_t *record; /* SUBMITTED: by which launchers_adopt finds the launch again */
   size_t record_len;     /* at most HATO_RECORD_MAX */
   const launchers_member *member;
@@ -101,12 +101,12 @@ void launchers_folders_free(char **folders);
 /* Of the descriptor of a launcher, its probe and where it was found. */
 typedef struct launchers_info {
   char *name, *version, *description;
-  char *path;              /* of the shared object; NULL: compiled in */
-  uint32_t flags;          /* HATO_LAUNCHER_* */
-  uint32_t secret_ways;    /* HATO_SECRET_*, any of them may be used */
-  char *member_env;        /* NULL: none */
+  char *path;           /* of the shared object; NULL: compiled in */
+  uint32_t flags;       /* HATO_LAUNCHER_* */
+  uint32_t secret_ways; /* HATO_SECRET_*, any of them may be used */
+  char *member_env;     /* NULL: none */
   uint32_t member_first;
-  uint32_t interval_ms;    /* 0: it tells of changes itself and is not polled */
+  uint32_t interval_ms; /* 0: it tells of changes itself and is not polled */
   uint32_t launch_deadline_ms, poll_deadline_ms, other_deadline_ms;
   bool usable;             /* its probe succeeded */
   char *trouble;           /* why it is not usable, or not a launcher at all; NULL */
@@ -130,23 +130,23 @@ char **launchers_names(launchers *h);
 /* ---- launching ------------------------------------------------------------ */
 
 typedef struct launchers_request {
-  uint64_t id;                /* the caller's; unique among live launches; events carry it */
+  uint64_t id; /* the caller's; unique among live launches; events carry it */
   const char *launcher;
-  const char *const *options; /* "key=value", NULL-terminated; NULL: none */
-  const char *const *argv;    /* the words of a daemon's command, NULL-terminated */
-  uint32_t count;             /* 1 to HATO_LAUNCH_MAX */
-  bool dial_in;               /* they are daemons of hato, which will connect */
-  uint32_t dial_arg;          /* the index in argv of the word that holds the urls, for launchers that tunnel; 0: none */
+  const char *const *options;   /* "key=value", NULL-terminated; NULL: none */
+  const char *const *argv;      /* the words of a daemon's command, NULL-terminated */
+  uint32_t count;               /* 1 to HATO_LAUNCH_MAX */
+  bool dial_in;                 /* they are daemons of hato, which will connect */
+  uint32_t dial_arg;            /* index in argv of the word that holds the urls, for tunnels; 0: none */
   const char *const *dial_urls; /* where the dispatcher listens, NULL-terminated; NULL: none */
-  const char *tag;            /* unique, 1 to 63 of [A-Za-z0-9_.-]: in the names of jobs and logs */
-  uint32_t secret_way;        /* one HATO_SECRET_* that the launcher offers; 0: nothing is handed over */
-  const void *secret;         /* STDIN: the bytes for standard input. ENVIRONMENT: the value */
-  size_t secret_len;          /* at most HATO_SECRET_MAX */
-  const char *secret_env;     /* ENVIRONMENT: the variable; NULL: HATO_CREDENTIAL */
-  const char *secret_file;    /* FILE: it is there, 0600; its path also stands in argv */
-  const char *const *env;     /* "NAME=VALUE" added to a daemon's environment; NULL: none */
-  uint32_t cores;             /* wanted for each daemon; 0: as the launcher and its options say */
-  const char *log_dir;        /* members' logs; NULL: the launcher's own place or nowhere */
+  const char *tag;              /* unique, 1 to 63 of [A-Za-z0-9_.-]: in the names of jobs and logs */
+  uint32_t secret_way;          /* one HATO_SECRET_* that the launcher offers; 0: nothing is handed over */
+  const void *secret;           /* STDIN: the bytes for standard input. ENVIRONMENT: the value */
+  size_t secret_len;            /* at most HATO_SECRET_MAX */
+  const char *secret_env;       /* ENVIRONMENT: the variable; NULL: HATO_CREDENTIAL */
+  const char *secret_file;      /* FILE: it is there, 0600; its path also stands in argv */
+  const char *const *env;       /* "NAME=VALUE" added to a daemon's environment; NULL: none */
+  uint32_t cores;               /* wanted for each daemon; 0: as the launcher and its options say */
+  const char *log_dir;          /* members' logs; NULL: the launcher's own place or nowhere */
 } launchers_request;
 
 /* Checks at once: an unknown launcher is NOT_FOUND with the nearest name, a bad option INVALID or
@@ -185,7 +185,11 @@ int launchers_host_main(int fd);
  * object. It launches `sleep` a few times with these options. report is called once a check, in
  * order. Blocks. OK: all checks passed or were left out; ABORTED: one failed; otherwise it could
  * not be run. */
-typedef enum launchers_verdict { LAUNCHERS_PASSED, LAUNCHERS_FAILED_CHECK, LAUNCHERS_LEFT_OUT } launchers_verdict;
+typedef enum launchers_verdict {
+  LAUNCHERS_PASSED,
+  LAUNCHERS_FAILED_CHECK,
+  LAUNCHERS_LEFT_OUT
+} launchers_verdict;
 typedef struct launchers_conformance {
   const char *const *options; /* key=value, for its launches; NULL: none */
   uint32_t patience_ms;       /* how long to wait for a launch to run or end; 0: 60,000 */
@@ -193,6 +197,7 @@ typedef struct launchers_conformance {
   void (*report)(void *arg, const char *check, launchers_verdict verdict, const char *words);
   void *arg;
 } launchers_conformance;
-hato_status launchers_conform(launchers *h, const char *name_or_path, const launchers_conformance *c, hato_error *err);
+hato_status launchers_conform(launchers *h, const char *name_or_path, const launchers_conformance *c,
+                              hato_error *err);
 
 #endif

@@ -82,7 +82,8 @@ static json_t *limit_json(const hato__conf_row *r, int64_t v) {
 
 static json_t *row_json(const hato__conf_row *r) {
   json_t *o = json_pack("{s:s, s:s, s:o, s:o, s:b}", "name", r->name, "type", type_name(r->type), "default",
-                        text(r->def), "help", text(r->help), "required", (r->flags & HATO__CONF_REQUIRED) != 0);
+                        text(r->def), "help", text(r->help), "required",
+                        (r->flags & HATO__CONF_REQUIRED) != 0);
   if (o == NULL) return NULL;
   if (r->min != 0 || r->max != 0) {
     (void)json_object_set_new(o, "min", limit_json(r, r->min));
@@ -101,17 +102,16 @@ json_t *launchers_info_json(const launchers_info *info) {
                                    {HATO_LAUNCHER_NEEDS_LISTEN, "needs-listen"},
                                    {HATO_LAUNCHER_CANCELS_MEMBERS, "cancels-members"},
                                    {HATO_LAUNCHER_DEFAULT_COUNT, "default-count"}};
-  static const bit_name ways[] = {{HATO_SECRET_STDIN, "stdin"},
-                                  {HATO_SECRET_FILE, "file"},
-                                  {HATO_SECRET_ENVIRONMENT, "environment"}};
+  static const bit_name ways[] = {
+      {HATO_SECRET_STDIN, "stdin"}, {HATO_SECRET_FILE, "file"}, {HATO_SECRET_ENVIRONMENT, "environment"}};
   json_t *options = json_array();
   for (size_t i = 0; info->conf != NULL && i < hato__conf_count(info->conf); i++) {
     const hato__conf_row *r = hato__conf_row_at(info->conf, i);
     if ((r->flags & HATO__CONF_HIDDEN) == 0) (void)json_array_append_new(options, row_json(r));
   }
   return json_pack("{s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:I, s:o}", "name", text(info->name), "version",
-                   text(info->version), "description", text(info->description), "path", text(info->path), "usable",
-                   (int)info->usable, "trouble", text(info->trouble), "flags",
+                   text(info->version), "description", text(info->description), "path", text(info->path),
+                   "usable", (int)info->usable, "trouble", text(info->trouble), "flags",
                    names_of(info->flags, flags, sizeof flags / sizeof *flags), "secrets",
                    names_of(info->secret_ways, ways, sizeof ways / sizeof *ways), "interval_ms",
                    (json_int_t)info->interval_ms, "options", options);

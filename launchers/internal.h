@@ -30,8 +30,8 @@ void launchers__arena_free(launchers__arena *a);
 
 /* Checks a descriptor before anything of it is called, and copies as much as it has; the rest of
  * copy is zero. name: what the file's name says; NULL: any. */
-hato_status launchers__check(const hato_launcher *found, const char *path, const char *name, hato_launcher *copy,
-                             hato_error *err);
+hato_status launchers__check(const hato_launcher *found, const char *path, const char *name,
+                             hato_launcher *copy, hato_error *err);
 /* dlopen and launchers__check. The handle is never closed: libraries leave threads and handlers. */
 hato_status launchers__load(const char *path, hato_launcher *copy, hato_error *err);
 /* "slurm" of ".../hato_launcher_slurm.so", or NULL; n: its length. */
@@ -39,7 +39,8 @@ const char *launchers__name_of(const char *path, size_t *n);
 /* An option row of a descriptor, whatever size its rows have. */
 hato_option_row launchers__row(const hato_launcher *m, uint32_t i);
 /* Option rows as a conf. */
-hato_status launchers__conf(const char *name, const hato_option_row *rows, size_t n, hato__conf **out, hato_error *err);
+hato_status launchers__conf(const char *name, const hato_option_row *rows, size_t n, hato__conf **out,
+                            hato_error *err);
 /* Sets "key=value" words and checks what is required. */
 hato_status launchers__set(hato__conf *c, const char *const *words, hato_error *err);
 
@@ -87,9 +88,10 @@ void launchers__put_call(hato__buf *b, const launchers__call *c);
 bool launchers__get_call(hato__reader *in, launchers__arena *a, launchers__call *c);
 void launchers__put_reply(hato__buf *b, const launchers__reply *r, const hato_launcher *described);
 bool launchers__get_reply(hato__reader *in, launchers__reply *r, hato_error *err);
-void launchers__put_member(hato__buf *b, uint64_t launch, uint32_t first, uint32_t count, const launchers_member *m);
-bool launchers__get_member(hato__reader *in, launchers__arena *a, uint64_t *launch, uint32_t *first, uint32_t *count,
-                           launchers_member *m);
+void launchers__put_member(hato__buf *b, uint64_t launch, uint32_t first, uint32_t count,
+                           const launchers_member *m);
+bool launchers__get_member(hato__reader *in, launchers__arena *a, uint64_t *launch, uint32_t *first,
+                           uint32_t *count, launchers_member *m);
 launchers_info *launchers__info_of(const hato_launcher *m, hato_error *err);
 
 /* ---- executing operations (runner.c, services.c, process.c) ---------------------- */
@@ -160,25 +162,30 @@ char *launchers__tail(launchers__arena *a, const char *path);
 
 typedef struct launchers__line launchers__line;
 typedef struct launchers__line_options {
-  const char *name;            /* for words and log */
-  const char *path;            /* NULL: builtin */
+  const char *name; /* for words and log */
+  const char *path; /* NULL: builtin */
   const hato_launcher *builtin;
   const char *hato_binary;
   launchers__sink sink;
-  int wake_fd; /* readable: sink.abort or limit may have changed; -1: none */
+  int wake_fd;                       /* readable: sink.abort or limit may have changed; -1: none */
   uint64_t (*limit)(void *sink_arg); /* by when any operation has to end, ns; 0: its deadline. NULL: none */
 } launchers__line_options;
 
 /* Starts the process and loads the module, or takes the compiled-in one. info: what LOAD said;
  * the caller frees it. Blocks. */
-hato_status launchers__line_open(const launchers__line_options *o, launchers__line **out, launchers_info **info,
-                                 hato_error *err);
+hato_status launchers__line_open(const launchers__line_options *o, launchers__line **out,
+                                 launchers_info **info, hato_error *err);
 /* One operation; blocks until its end or its deadline. OK: reply is filled, whatever it says. Else
  * the line is broken, its process ended: RESET, or TIMED_OUT by its deadline; words in err. */
-hato_status launchers__line_call(launchers__line *l, const launchers__call *c, launchers__reply *r, hato_error *err);
+hato_status launchers__line_call(launchers__line *l, const launchers__call *c, launchers__reply *r,
+                                 hato_error *err);
 /* Descriptors to wait on between calls; at most 2. */
 int launchers__line_fds(const launchers__line *l, int fds[2]);
-typedef enum launchers__line_news { LAUNCHERS__QUIET, LAUNCHERS__NEWS, LAUNCHERS__BROKEN } launchers__line_news;
+typedef enum launchers__line_news {
+  LAUNCHERS__QUIET,
+  LAUNCHERS__NEWS,
+  LAUNCHERS__BROKEN
+} launchers__line_news;
 /* After one of them was readable: has the module something to poll for, or is it gone (words)? */
 launchers__line_news launchers__line_ready(launchers__line *l, hato_error *err);
 bool launchers__line_pending(const launchers__line *l); /* there is something for line_ready already */

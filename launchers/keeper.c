@@ -32,7 +32,7 @@ static void on_member(void *arg, uint64_t launch, uint32_t first, uint32_t count
 
 static bool on_abort(void *arg) {
   const launchers__keeper *k = arg;
-  if (k->abortable && atomic_load(&k->h->stopping)) return true;
+  if (atomic_load(&k->h->stopping) && (k->abortable || hato__now() >= k->h->stop_by)) return true;
   return k->current != NULL && k->current->entry != NULL && atomic_load(&k->current->entry->cancelled);
 }
 
@@ -63,8 +63,12 @@ static void close_line(launchers__keeper *k, bool gently) {
 
 static hato_status ensure_line(launchers__keeper *k, hato_error *err) {
   if (k->line != NULL) return HATO_OK;
-  launchers__line_options o = {.name = k->name, .path = k->path, .builtin = k->builtin,
-                               .hato_binary = k->h->hato_binary, .wake_fd = k->abort_fd, .limit = on_limit,
+  launchers__line_options o = {.name = k->name,
+                               .path = k->path,
+                               .builtin = k->builtin,
+                               .hato_binary = k->h->hato_binary,
+                               .wake_fd = k->abort_fd,
+                               .limit = on_limit,
                                .sink = {k, on_log, on_progress, on_member, on_abort}};
   launchers_info *info = NULL;
   k->abortable = true;
@@ -118,12 +122,15 @@ static void submitted(launchers__keeper *k, launchers__kept *t, const launchers_
   poll_soon(k);
 }
 
-static bool cancelled(const launchers__kept *t) { return t->entry != NULL && atomic_load(&t->entry->cancelled); }
+static bool cancelled(const launchers__kept *t) {
+  return t->entry != NULL && atomic_load(&t->entry->cancelled);
+}
 
 /* ---- a process that ended ---- */
 
 static void schedule_restart(launchers__keeper *k) {
-  uint64_t s = k->restarts < 6 ? UINT64_C(1) << k->restarts : RESTART_MAX_S;
+  unsigned again = k->restarts > 2 ? k->restarts - 2 : 0; /* the first is started at once */
+  uint64_t s = again < 6 ? UINT64_C(1) << again : RESTART_MAX_S;
   k->restart_at = hato__now() + s * HATO__SEC;
 }
 
@@ -131,7 +138,8 @@ static void schedule_restart(launchers__keeper *k) {
 static bool adopt_one(launchers__keeper *k, launchers__kept *t, const char *why) {
   launchers__reply reply;
   hato_error err;
-  launchers__call c = {.op = LAUNCHERS__ADOPT, .request = &t->r, .record = t->record, .record_len = t->record_len};
+  launchers__call c = {
+      .op = LAUNCHERS__ADOPT, .request = &t->r, .record = t->record, .record_len = t->record_len};
   hato_status rc = call(k, c, &reply, &err);
   if (rc != HATO_OK) {
     close_line(k, false);
@@ -139,8 +147,11 @@ static bool adopt_one(launchers__keeper *k, launchers__kept *t, const char *why)
     return false;
   }
   if (reply.status == HATO_OK) {
-    if (t->submitted) t->lost = false;
-    else submitted(k, t, &reply);
+    if (t->submitted)
+      t->lost = false;
+    else
+      submitted(k, t, &reply);
+    if (t->cancel_due) k->cancel_at = hato__now();
     poll_soon(k);
   } else if (!t->submitted) {
     drop(k, t, LAUNCHERS_FAILED, why != NULL ? HATO_RESET : reply.status, why != NULL ? why : reply.text);
@@ -156,7 +167,8 @@ static void adopt_lost(launchers__keeper *k, const char *why) {
   bool all = true;
   k->restart_at = 0;
   if (ensure_line(k, &err) != HATO_OK) {
-    hato__warn(&k->h->o.log, "LAUNCHER-RESTART", "launcher %s cannot be started again: %s", k->name, err.text);
+    hato__warn(&k->h->o.log, "LAUNCHER-RESTART", "launcher %s cannot be started again: %s", k->name,
+               err.text);
     for (launchers__kept *t = k->live, *next; t != NULL; t = next) {
       next = t->hh.next;
       if (!t->submitted) drop(k, t, LAUNCHERS_FAILED, err.status, why != NULL ? why : err.text);
@@ -188,8 +200,10 @@ static void recover(launchers__keeper *k, const char *why) {
   k->current = NULL;
   if (k->live == NULL) return;
   /* A process that ends at each poll must not be started in a circle. */
-  if (k->restarts++ == 0 || waited_for) adopt_lost(k, words);
-  else schedule_restart(k);
+  if (k->restarts++ == 0 || waited_for)
+    adopt_lost(k, words);
+  else
+    schedule_restart(k);
 }
 
 /* ---- jobs ---- */
@@ -216,11 +230,14 @@ static void launch(launchers__keeper *k, launchers__kept *t, launchers__op op) {
   launchers__call c = {.op = op, .request = &t->r, .record = t->record, .record_len = t->record_len};
   rc = call(k, c, &reply, &err);
   k->current = NULL;
-  if (rc != HATO_OK) recover(k, err.text);
-  else if (reply.status == HATO_OK) submitted(k, t, &reply);
+  if (rc != HATO_OK)
+    recover(k, err.text);
+  else if (reply.status == HATO_OK)
+    submitted(k, t, &reply);
   else if (cancelled(t) && op == LAUNCHERS__LAUNCH)
     drop(k, t, LAUNCHERS_FAILED, HATO_CANCELLED, "cancelled while it was submitted");
-  else drop(k, t, LAUNCHERS_FAILED, reply.status, reply.text);
+  else
+    drop(k, t, LAUNCHERS_FAILED, reply.status, reply.text);
 }
 
 static void plan(launchers__keeper *k, launchers__kept *t) {
@@ -230,10 +247,15 @@ static void plan(launchers__keeper *k, launchers__kept *t) {
   hato_status rc = ensure_line(k, &err);
   if (rc == HATO_OK) {
     rc = call(k, (launchers__call){.op = LAUNCHERS__PLAN, .request = &t->r}, &reply, &err);
-    if (rc != HATO_OK) recover(k, err.text);
-    else if ((rc = reply.status) != HATO_OK) (void)hato__fail(&err, rc, "%s", reply.text);
+    if (rc != HATO_OK)
+      recover(k, err.text);
+    else if ((rc = reply.status) != HATO_OK)
+      (void)hato__fail(&err, rc, "%s", reply.text);
   }
-  launchers__emit(k, &(launchers_event){.type = LAUNCHERS_PLANNED, .launch = t->id, .status = rc, .text = err.text,
+  launchers__emit(k, &(launchers_event){.type = LAUNCHERS_PLANNED,
+                                        .launch = t->id,
+                                        .status = rc,
+                                        .text = err.text,
                                         .plan = rc == HATO_OK ? &reply.plan : NULL});
   launchers__kept_free(t);
 }
@@ -269,12 +291,18 @@ static void cancel_due(launchers__keeper *k) {
 static void cancel_member(launchers__keeper *k, launchers__kept *t, uint32_t member) {
   launchers__reply reply;
   hato_error err;
-  if (t->lost || k->line == NULL) return;
+  if (t->lost || k->line == NULL) {
+    launchers__tell(k, t, LAUNCHERS_TROUBLE, HATO_AGAIN, "the launcher's process is being started again");
+    return;
+  }
   launchers__call c = {.op = LAUNCHERS__CANCEL, .id = t->id, .members = &member, .n_members = 1};
   hato_status rc = call(k, c, &reply, &err);
-  if (rc != HATO_OK) recover(k, err.text);
-  else if (reply.status != HATO_OK) launchers__tell(k, t, LAUNCHERS_TROUBLE, reply.status, reply.text);
-  else poll_soon(k);
+  if (rc != HATO_OK)
+    recover(k, err.text);
+  else if (reply.status != HATO_OK)
+    launchers__tell(k, t, LAUNCHERS_TROUBLE, reply.status, reply.text);
+  else
+    poll_soon(k);
 }
 
 /* No more often than once a second, however many daemons are lost at once. */
@@ -287,10 +315,14 @@ static void poll_wanted(launchers__keeper *k) {
 
 static void do_job(launchers__keeper *k, launchers__job *j) {
   launchers__kept *t = NULL;
-  if (j->type == LAUNCHERS__JOB_LAUNCH) launch(k, j->kept, LAUNCHERS__LAUNCH);
-  else if (j->type == LAUNCHERS__JOB_ADOPT) launch(k, j->kept, LAUNCHERS__ADOPT);
-  else if (j->type == LAUNCHERS__JOB_PLAN) plan(k, j->kept);
-  else HASH_FIND(hh, k->live, &j->id, sizeof j->id, t);
+  if (j->type == LAUNCHERS__JOB_LAUNCH)
+    launch(k, j->kept, LAUNCHERS__LAUNCH);
+  else if (j->type == LAUNCHERS__JOB_ADOPT)
+    launch(k, j->kept, LAUNCHERS__ADOPT);
+  else if (j->type == LAUNCHERS__JOB_PLAN)
+    plan(k, j->kept);
+  else
+    HASH_FIND(hh, k->live, &j->id, sizeof j->id, t);
   if (t != NULL && j->type == LAUNCHERS__JOB_CANCEL) {
     t->cancel_due = true;
     if (k->cancel_at == 0) cancel_due(k);
@@ -310,7 +342,8 @@ static void do_job(launchers__keeper *k, launchers__job *j) {
 static void poll_failed(launchers__keeper *k, const launchers__reply *reply) {
   uint64_t ms = interval(k) != 0 ? interval(k) : FIRST_POLL_MS;
   if (k->failures++ == 0) {
-    hato__warn(&k->h->o.log, "LAUNCHER-SILENT", "launcher %s could not ask what became of its launches: %s", k->name, reply->text);
+    hato__warn(&k->h->o.log, "LAUNCHER-SILENT", "launcher %s could not ask what became of its launches: %s",
+               k->name, reply->text);
     for (launchers__kept *t = k->live; t != NULL; t = t->hh.next)
       launchers__tell(k, t, LAUNCHERS_TROUBLE, reply->status, reply->text);
   }
@@ -336,8 +369,10 @@ static void poll_all(launchers__keeper *k) {
   }
   if (k->failures > 0) hato__notice(&k->h->o.log, "LAUNCHER-ANSWERS", "launcher %s answers again", k->name);
   k->failures = k->restarts = 0;
-  if (atomic_load(&k->h->stopping)) poll_soon(k);
-  else k->next_poll = quiet(k) ? 0 : k->last_poll + interval(k) * HATO__MS;
+  if (atomic_load(&k->h->stopping))
+    poll_soon(k);
+  else
+    k->next_poll = quiet(k) ? 0 : k->last_poll + interval(k) * HATO__MS;
 }
 
 /* Launches all of whose members have ended. */
@@ -388,8 +423,10 @@ static launchers__job *next_job(launchers__keeper *k) {
 static void take_news(launchers__keeper *k) {
   hato_error err;
   launchers__line_news news = launchers__line_ready(k->line, &err);
-  if (news == LAUNCHERS__BROKEN) recover(k, err.text);
-  else if (news == LAUNCHERS__NEWS) poll_all(k);
+  if (news == LAUNCHERS__BROKEN)
+    recover(k, err.text);
+  else if (news == LAUNCHERS__NEWS)
+    poll_all(k);
 }
 
 static void wait_for_something(launchers__keeper *k) {

@@ -72,9 +72,9 @@ struct launchers__kept {
   launchers__arena mem;
   uint8_t record[HATO_RECORD_MAX];
   size_t record_len;
-  bool submitted;  /* made or adopted, and told */
-  bool lost;       /* the process that made it ended: to be adopted */
-  bool cancel_due; /* the launcher has to be told */
+  bool submitted;                /* made or adopted, and told */
+  bool lost;                     /* the process that made it ended: to be adopted */
+  bool cancel_due;               /* the launcher has to be told */
   uint32_t n_ended, n_connected; /* connected and not ended */
   launchers__kept_member *members;
 };
@@ -91,10 +91,10 @@ struct launchers__keeper {
   launchers__line *line;
   launchers_info *info; /* of its module, once the line was open */
   launchers__kept *live;
-  launchers__kept *current;       /* whose launch is being made */
-  bool abortable;                 /* the operation at hand may be given up when the host ends */
-  bool poll_wanted;               /* by someone; else only while something has to be followed */
-  uint64_t next_poll, last_poll;  /* ns */
+  launchers__kept *current;      /* whose launch is being made */
+  bool abortable;                /* the operation at hand may be given up when the host ends */
+  bool poll_wanted;              /* by someone; else only while something has to be followed */
+  uint64_t next_poll, last_poll; /* ns */
   unsigned failures, restarts, cancel_failures;
   uint64_t restart_at, cancel_at; /* ns; 0: not due */
 };
@@ -107,13 +107,14 @@ void launchers__keeper_wake(launchers__keeper *k, bool abort);
 
 /* follow.c: launches and their members */
 launchers__kept *launchers__kept_create(const launchers_request *r, const void *record, size_t record_len);
-void launchers__kept_free(launchers__kept *t); /* not its entry */
+void launchers__kept_free(launchers__kept *t);       /* not its entry */
 bool launchers__kept_open(const launchers__kept *t); /* has members that polling would tell something of */
 void launchers__emit(launchers__keeper *k, const launchers_event *e);
-void launchers__tell(launchers__keeper *k, const launchers__kept *t, launchers_event_type type, hato_status status,
-                     const char *text);
+void launchers__tell(launchers__keeper *k, const launchers__kept *t, launchers_event_type type,
+                     hato_status status, const char *text);
 /* What the module said of members; told at once when the launch was. */
-void launchers__apply(launchers__keeper *k, uint64_t id, uint32_t first, uint32_t count, const launchers_member *m);
+void launchers__apply(launchers__keeper *k, uint64_t id, uint32_t first, uint32_t count,
+                      const launchers_member *m);
 void launchers__tell_submitted(launchers__keeper *k, launchers__kept *t);
 void launchers__all_ended(launchers__keeper *k, launchers__kept *t, const char *reason);
 void launchers__connected(launchers__kept *t, uint32_t member, bool connected);

@@ -82,8 +82,10 @@ static void bury(launchers__line *l, uint32_t grace_ms, char *how, size_t n) {
     if (poll(&p, 1, (int)grace_ms) == 0) kill_process(l);
     siginfo_t si = {0};
     if (waitid(P_PIDFD, (id_t)l->pidfd, &si, WEXITED) == 0) {
-      if (si.si_code == CLD_EXITED) (void)snprintf(how, n, "exited with %d", si.si_status);
-      else (void)snprintf(how, n, "was killed by signal %d (%s)", si.si_status, strsignal(si.si_status));
+      if (si.si_code == CLD_EXITED)
+        (void)snprintf(how, n, "exited with %d", si.si_status);
+      else
+        (void)snprintf(how, n, "was killed by signal %d (%s)", si.si_status, strsignal(si.si_status));
     }
     (void)close(l->pidfd);
   }
@@ -97,14 +99,16 @@ static void bury(launchers__line *l, uint32_t grace_ms, char *how, size_t n) {
 static hato_status broken(launchers__line *l, hato_error *err) {
   char how[96];
   bury(l, 2000, how, sizeof how);
-  return hato__fail(err, HATO_RESET, "the process of launcher %s %s%s%s", l->o.name, how, l->last[0] ? ": " : "", l->last);
+  return hato__fail(err, HATO_RESET, "the process of launcher %s %s%s%s", l->o.name, how,
+                    l->last[0] ? ": " : "", l->last);
 }
 
 static hato_status late(launchers__line *l, uint32_t ms, hato_error *err) {
   char how[96];
   kill_process(l);
   bury(l, 0, how, sizeof how);
-  return hato__fail(err, HATO_TIMED_OUT, "launcher %s did not answer within %.3g s; its process was killed%s%s", l->o.name,
+  return hato__fail(err, HATO_TIMED_OUT,
+                    "launcher %s did not answer within %.3g s; its process was killed%s%s", l->o.name,
                     ms / 1000.0, l->last[0] ? "; it said: " : "", l->last);
 }
 
@@ -126,8 +130,10 @@ static void take_text(launchers__line *l, launchers__frame type, hato__reader *b
   const char *at = hato__read_str(body, 4096, &n);
   char *text = at != NULL ? hato__strndup(at, n) : NULL;
   if (text == NULL) return;
-  if (type == LAUNCHERS__F_PROGRESS) l->o.sink.progress(l->o.sink.arg, text);
-  else l->o.sink.log(l->o.sink.arg, level <= HATO__LOG_DEBUG ? (hato__log_level)level : HATO__LOG_DEBUG, text);
+  if (type == LAUNCHERS__F_PROGRESS)
+    l->o.sink.progress(l->o.sink.arg, text);
+  else
+    l->o.sink.log(l->o.sink.arg, level <= HATO__LOG_DEBUG ? (hato__log_level)level : HATO__LOG_DEBUG, text);
   free(text);
 }
 
@@ -142,10 +148,14 @@ static int take_frames(launchers__line *l, launchers__reply *reply, hato_error *
     if (type == LAUNCHERS__F_REPLY && reply != NULL) {
       l->watches = hato__read_u8(&body) != 0;
       got = launchers__get_reply(&body, reply, err) ? 1 : -1;
-    } else if (type == LAUNCHERS__F_MEMBER) take_member(l, &body);
-    else if (type == LAUNCHERS__F_LOG || type == LAUNCHERS__F_PROGRESS) take_text(l, type, &body);
-    else if (type == LAUNCHERS__F_NEWS) l->news = true;
-    else return -1;
+    } else if (type == LAUNCHERS__F_MEMBER)
+      take_member(l, &body);
+    else if (type == LAUNCHERS__F_LOG || type == LAUNCHERS__F_PROGRESS)
+      take_text(l, type, &body);
+    else if (type == LAUNCHERS__F_NEWS)
+      l->news = true;
+    else
+      return -1;
     hato__buf_consume(&l->in, whole);
   }
   return got;
@@ -161,7 +171,8 @@ static bool send_frame(launchers__line *l) {
 
 static void check_abort(launchers__line *l, bool *aborted, uint64_t *until) {
   uint64_t n;
-  while (read(l->o.wake_fd, &n, sizeof n) > 0) {}
+  while (read(l->o.wake_fd, &n, sizeof n) > 0) {
+  }
   uint64_t limit = l->o.limit != NULL ? l->o.limit(l->o.sink.arg) : 0;
   if (limit != 0 && *until > limit + LIMIT_MS * HATO__MS) *until = limit + LIMIT_MS * HATO__MS;
   if (*aborted || !l->o.sink.abort(l->o.sink.arg)) return;
@@ -179,14 +190,16 @@ static hato_status nonsense(launchers__line *l, hato_error *err) {
   return why.status != HATO_OK ? hato__fail(err, HATO_PROTOCOL, "launcher %s: %s", l->o.name, why.text) : rc;
 }
 
-static hato_status process_call(launchers__line *l, const launchers__call *c, launchers__reply *reply, hato_error *err) {
+static hato_status process_call(launchers__line *l, const launchers__call *c, launchers__reply *reply,
+                                hato_error *err) {
   launchers__frame_begin(&l->out, LAUNCHERS__F_CALL);
   hato__buf_u32(&l->out, LAUNCHERS__PROTOCOL);
   launchers__put_call(&l->out, c);
   if (l->out.failed || l->out.len > LAUNCHERS__FRAME_MAX) {
     hato__buf_clear(&l->out);
     *reply = (launchers__reply){.status = HATO_TOO_LARGE};
-    (void)snprintf(reply->text, sizeof reply->text, "the command of this launch is larger than %u MiB", LAUNCHERS__FRAME_MAX >> 20);
+    (void)snprintf(reply->text, sizeof reply->text, "the command of this launch is larger than %u MiB",
+                   LAUNCHERS__FRAME_MAX >> 20);
     return HATO_OK;
   }
   uint64_t until = hato__now() + c->deadline_ms * HATO__MS;
@@ -202,7 +215,8 @@ static hato_status process_call(launchers__line *l, const launchers__call *c, la
     if (rc < 0) return nonsense(l, err);
     uint64_t now = hato__now();
     if (now >= until) return late(l, c->deadline_ms, err);
-    struct pollfd p[] = {{.fd = l->sock, .events = POLLIN}, {.fd = l->said, .events = POLLIN},
+    struct pollfd p[] = {{.fd = l->sock, .events = POLLIN},
+                         {.fd = l->said, .events = POLLIN},
                          {.fd = l->o.wake_fd, .events = POLLIN}};
     uint64_t left = (until - now) / HATO__MS + 1;
     (void)poll(p, 3, left < 3600000 ? (int)left : 3600000);
@@ -219,7 +233,8 @@ static hato_status process_call(launchers__line *l, const launchers__call *c, la
 
 static bool socket_and_pipe(int socks[2], int said[2]) {
   socks[0] = socks[1] = said[0] = said[1] = -1;
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, socks) < 0 || pipe2(said, O_CLOEXEC) < 0) return false;
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, socks) < 0 || pipe2(said, O_CLOEXEC) < 0)
+    return false;
   /* What the child gets is put at 1 to 3, and must not stand there before. */
   for (int *fd = socks; fd != NULL; fd = fd == socks ? said : NULL) {
     int high = fcntl(fd[1], F_DUPFD_CLOEXEC, 10);
@@ -234,13 +249,15 @@ static bool socket_and_pipe(int socks[2], int said[2]) {
 
 static hato_status start_process(launchers__line *l, hato_error *err) {
   if (l->o.hato_binary == NULL)
-    return hato__fail(err, HATO_NOT_SUPPORTED, "launcher %s runs in a process of its own, and the hato program was not found",
+    return hato__fail(err, HATO_NOT_SUPPORTED,
+                      "launcher %s runs in a process of its own, and the hato program was not found",
                       l->o.name);
   const char *const argv[] = {l->o.hato_binary, "launcher-host", NULL};
   int socks[2], said[2];
   hato_status rc = HATO_OK;
   if (!socket_and_pipe(socks, said)) rc = hato__fail_errno(err, "a socket for launcher %s", l->o.name);
-  launchers__process p = {.argv = argv, .in = -1, .out = said[1], .err = said[1], .fd3 = socks[1], .session = true};
+  launchers__process p = {
+      .argv = argv, .in = -1, .out = said[1], .err = said[1], .fd3 = socks[1], .session = true};
   if (rc == HATO_OK) rc = launchers__spawn(&p, &l->pid, &l->pidfd, err);
   if (socks[1] >= 0) (void)close(socks[1]);
   if (said[1] >= 0) (void)close(said[1]);
@@ -256,14 +273,15 @@ static hato_status load(launchers__line *l, launchers_info **info, hato_error *e
   hato_status rc = launchers__line_call(l, &call, &reply, err);
   if (rc != HATO_OK) return rc;
   if (reply.status != HATO_OK) return hato__fail(err, reply.status, "%s", reply.text);
-  if (reply.info == NULL) return hato__fail(err, HATO_PROTOCOL, "%s was loaded without a description", l->o.path);
+  if (reply.info == NULL)
+    return hato__fail(err, HATO_PROTOCOL, "%s was loaded without a description", l->o.path);
   reply.info->path = strdup(l->o.path);
   *info = reply.info;
   return HATO_OK;
 }
 
-hato_status launchers__line_open(const launchers__line_options *o, launchers__line **out, launchers_info **info,
-                                 hato_error *err) {
+hato_status launchers__line_open(const launchers__line_options *o, launchers__line **out,
+                                 launchers_info **info, hato_error *err) {
   *out = NULL;
   *info = NULL;
   launchers__line *l = calloc(1, sizeof *l);
@@ -284,12 +302,15 @@ hato_status launchers__line_open(const launchers__line_options *o, launchers__li
     rc = start_process(l, err);
     if (rc == HATO_OK) rc = load(l, info, err);
   }
-  if (rc == HATO_OK) *out = l;
-  else launchers__line_close(l, false);
+  if (rc == HATO_OK)
+    *out = l;
+  else
+    launchers__line_close(l, false);
   return rc;
 }
 
-hato_status launchers__line_call(launchers__line *l, const launchers__call *c, launchers__reply *r, hato_error *err) {
+hato_status launchers__line_call(launchers__line *l, const launchers__call *c, launchers__reply *r,
+                                 hato_error *err) {
   *r = (launchers__reply){0};
   hato__error_clear(err);
   if (l->o.builtin != NULL) {

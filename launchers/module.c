@@ -13,8 +13,9 @@
 /* As far as minor 0 reaches. */
 #define LAUNCHER_LEAST (offsetof(hato_launcher, close) + sizeof(((hato_launcher *)0)->close))
 #define ROW_LEAST (offsetof(hato_option_row, help) + sizeof(const char *))
-#define KNOWN_FLAGS                                                                                            \
-  (HATO_LAUNCHER_SHARES_HOST | HATO_LAUNCHER_NEEDS_LISTEN | HATO_LAUNCHER_CANCELS_MEMBERS | HATO_LAUNCHER_DEFAULT_COUNT)
+#define KNOWN_FLAGS                                                                         \
+  (HATO_LAUNCHER_SHARES_HOST | HATO_LAUNCHER_NEEDS_LISTEN | HATO_LAUNCHER_CANCELS_MEMBERS | \
+   HATO_LAUNCHER_DEFAULT_COUNT)
 #define KNOWN_WAYS (HATO_SECRET_STDIN | HATO_SECRET_FILE | HATO_SECRET_ENVIRONMENT)
 
 const char *launchers__name_of(const char *path, size_t *n) {
@@ -30,27 +31,31 @@ const char *launchers__name_of(const char *path, size_t *n) {
 
 static hato_status check_head(const hato_launcher *m, const char *path, hato_error *err) {
   if (m->magic != HATO_LAUNCHER_MAGIC)
-    return hato__fail(err, HATO_INVALID, "%s is not a launcher: " SYMBOL " begins with 0x%08x, not 0x%08x", path, m->magic,
-                      HATO_LAUNCHER_MAGIC);
+    return hato__fail(err, HATO_INVALID, "%s is not a launcher: " SYMBOL " begins with 0x%08x, not 0x%08x",
+                      path, m->magic, HATO_LAUNCHER_MAGIC);
   if (m->abi_major != HATO_LAUNCHER_ABI_MAJOR)
-    return hato__fail(err, HATO_NOT_SUPPORTED, "%s is built for launcher ABI %u.%u, this hato has %u.%u", path,
-                      m->abi_major, m->abi_minor, HATO_LAUNCHER_ABI_MAJOR, HATO_LAUNCHER_ABI_MINOR);
+    return hato__fail(err, HATO_NOT_SUPPORTED, "%s is built for launcher ABI %u.%u, this hato has %u.%u",
+                      path, m->abi_major, m->abi_minor, HATO_LAUNCHER_ABI_MAJOR, HATO_LAUNCHER_ABI_MINOR);
   if (m->size < LAUNCHER_LEAST || m->size > 1u << 16)
-    return hato__fail(err, HATO_INVALID, "%s: its descriptor says it has %u bytes, expected at least %zu", path, m->size,
-                      LAUNCHER_LEAST);
+    return hato__fail(err, HATO_INVALID, "%s: its descriptor says it has %u bytes, expected at least %zu",
+                      path, m->size, LAUNCHER_LEAST);
   return HATO_OK;
 }
 
 static hato_status check_name(const hato_launcher *m, const char *path, const char *name, hato_error *err) {
   if (m->name == NULL || m->version == NULL || m->description == NULL)
     return hato__fail(err, HATO_INVALID, "%s: its descriptor has no %s", path,
-                      m->name == NULL ? "name" : m->version == NULL ? "version" : "description");
+                      m->name == NULL      ? "name"
+                      : m->version == NULL ? "version"
+                                           : "description");
   size_t n = strlen(m->name);
   if (n == 0 || n > 63 || strspn(m->name, "abcdefghijklmnopqrstuvwxyz0123456789_-") != n)
-    return hato__fail(err, HATO_INVALID, "%s: '%.80s' is no name for a launcher, expected 1 to 63 of a-z, 0-9, _ and -",
-                      path, m->name);
+    return hato__fail(err, HATO_INVALID,
+                      "%s: '%.80s' is no name for a launcher, expected 1 to 63 of a-z, 0-9, _ and -", path,
+                      m->name);
   if (name != NULL && strcmp(m->name, name) != 0)
-    return hato__fail(err, HATO_INVALID, "%s: the launcher calls itself '%s', expected '%s'", path, m->name, name);
+    return hato__fail(err, HATO_INVALID, "%s: the launcher calls itself '%s', expected '%s'", path, m->name,
+                      name);
   return HATO_OK;
 }
 
@@ -61,11 +66,13 @@ static hato_status check_operations(const hato_launcher *m, const char *path, ha
                       : m->adopt == NULL  ? "adopt"
                                           : NULL;
   if (lacks != NULL)
-    return hato__fail(err, HATO_INVALID, "%s: the required operation '%s' is NULL, expected a function", path, lacks);
+    return hato__fail(err, HATO_INVALID, "%s: the required operation '%s' is NULL, expected a function", path,
+                      lacks);
   if (m->abi_minor > HATO_LAUNCHER_ABI_MINOR) return HATO_OK; /* bits of its time */
   if ((m->flags & ~KNOWN_FLAGS) != 0 || (m->secret_ways & ~KNOWN_WAYS) != 0)
-    return hato__fail(err, HATO_INVALID, "%s: its flags 0x%x or secret ways 0x%x have bits that ABI %u.%u does not know",
-                      path, m->flags, m->secret_ways, m->abi_major, m->abi_minor);
+    return hato__fail(err, HATO_INVALID,
+                      "%s: its flags 0x%x or secret ways 0x%x have bits that ABI %u.%u does not know", path,
+                      m->flags, m->secret_ways, m->abi_major, m->abi_minor);
   return HATO_OK;
 }
 
@@ -78,9 +85,11 @@ hato_option_row launchers__row(const hato_launcher *m, uint32_t i) {
 
 static hato_status check_options(const hato_launcher *m, const char *path, hato_error *err) {
   if (m->option_count == 0) return HATO_OK;
-  if (m->options == NULL || m->option_count > OPTIONS_MAX || m->option_size < ROW_LEAST || m->option_size > 4096)
-    return hato__fail(err, HATO_INVALID, "%s: %u option rows of %u bytes at %p, expected at most %d of at least %zu",
-                      path, m->option_count, m->option_size, (const void *)m->options, OPTIONS_MAX, ROW_LEAST);
+  if (m->options == NULL || m->option_count > OPTIONS_MAX || m->option_size < ROW_LEAST ||
+      m->option_size > 4096)
+    return hato__fail(err, HATO_INVALID,
+                      "%s: %u option rows of %u bytes at %p, expected at most %d of at least %zu", path,
+                      m->option_count, m->option_size, (const void *)m->options, OPTIONS_MAX, ROW_LEAST);
   hato_option_row *rows = calloc(m->option_count, sizeof *rows);
   if (rows == NULL) return hato__fail(err, HATO_NO_MEMORY, "%s: no memory for its options", path);
   for (uint32_t i = 0; i < m->option_count; i++) rows[i] = launchers__row(m, i);
@@ -92,8 +101,8 @@ static hato_status check_options(const hato_launcher *m, const char *path, hato_
   return rc == HATO_OK ? rc : hato__fail(err, rc, "%s: %s", path, why.text);
 }
 
-hato_status launchers__check(const hato_launcher *found, const char *path, const char *name, hato_launcher *copy,
-                             hato_error *err) {
+hato_status launchers__check(const hato_launcher *found, const char *path, const char *name,
+                             hato_launcher *copy, hato_error *err) {
   memset(copy, 0, sizeof *copy);
   hato_status rc = check_head(found, path, err);
   if (rc != HATO_OK) return rc;
@@ -108,7 +117,8 @@ hato_status launchers__load(const char *path, hato_launcher *copy, hato_error *e
   void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   if (object == NULL) {
     const char *why = dlerror();
-    return hato__fail(err, HATO_INVALID, "%s cannot be loaded: %s", path, why != NULL ? why : "unknown reason");
+    return hato__fail(err, HATO_INVALID, "%s cannot be loaded: %s", path,
+                      why != NULL ? why : "unknown reason");
   }
   const hato_launcher *found = dlsym(object, SYMBOL);
   if (found == NULL) {
@@ -126,13 +136,20 @@ hato_status launchers__load(const char *path, hato_launcher *copy, hato_error *e
 
 static hato__conf_type type_of(uint32_t type) {
   switch (type) {
-    case HATO_OPTION_BOOL: return HATO__CONF_BOOL;
-    case HATO_OPTION_INT: return HATO__CONF_INT;
-    case HATO_OPTION_SIZE: return HATO__CONF_SIZE;
-    case HATO_OPTION_DURATION: return HATO__CONF_DURATION;
-    case HATO_OPTION_ENUM: return HATO__CONF_ENUM;
-    case HATO_OPTION_LIST: return HATO__CONF_LIST;
-    default: return HATO__CONF_STRING;
+  case HATO_OPTION_BOOL:
+    return HATO__CONF_BOOL;
+  case HATO_OPTION_INT:
+    return HATO__CONF_INT;
+  case HATO_OPTION_SIZE:
+    return HATO__CONF_SIZE;
+  case HATO_OPTION_DURATION:
+    return HATO__CONF_DURATION;
+  case HATO_OPTION_ENUM:
+    return HATO__CONF_ENUM;
+  case HATO_OPTION_LIST:
+    return HATO__CONF_LIST;
+  default:
+    return HATO__CONF_STRING;
   }
 }
 
@@ -143,7 +160,8 @@ static int64_t limit(const hato_option_row *row, int64_t v) {
   return v > INT64_MAX / ms ? INT64_MAX : v < INT64_MIN / ms ? INT64_MIN : v * ms;
 }
 
-hato_status launchers__conf(const char *name, const hato_option_row *rows, size_t n, hato__conf **out, hato_error *err) {
+hato_status launchers__conf(const char *name, const hato_option_row *rows, size_t n, hato__conf **out,
+                            hato_error *err) {
   char what[96];
   (void)snprintf(what, sizeof what, "launcher %.70s", name);
   hato__conf *c = hato__conf_create(what);
@@ -153,11 +171,17 @@ hato_status launchers__conf(const char *name, const hato_option_row *rows, size_
     const hato_option_row *r = &rows[i];
     hato_status rc = HATO_OK;
     if (r->name == NULL || r->type > HATO_OPTION_LIST || (r->type == HATO_OPTION_ENUM && r->values == NULL)) {
-      rc = hato__fail(err, HATO_INVALID, "option row %zu ('%.40s', type %u) lacks a name, a known type or its values", i,
+      rc = hato__fail(err, HATO_INVALID,
+                      "option row %zu ('%.40s', type %u) lacks a name, a known type or its values", i,
                       r->name != NULL ? r->name : "", r->type);
     } else {
-      hato__conf_row row = {.name = r->name, .type = type_of(r->type), .def = r->def, .min = limit(r, r->min),
-                            .max = limit(r, r->max), .names = r->values, .metavar = r->metavar,
+      hato__conf_row row = {.name = r->name,
+                            .type = type_of(r->type),
+                            .def = r->def,
+                            .min = limit(r, r->min),
+                            .max = limit(r, r->max),
+                            .names = r->values,
+                            .metavar = r->metavar,
                             .help = r->help != NULL ? r->help : "",
                             .flags = (r->flags & HATO_OPTION_REQUIRED ? HATO__CONF_REQUIRED : 0u) |
                                      (r->flags & HATO_OPTION_HIDDEN ? HATO__CONF_HIDDEN : 0u)};

@@ -5,13 +5,14 @@
 #include <string.h>
 
 /* The values when there is such an option of such a type; NULL, said in the log, when the module errs. */
-static const hato__conf *values(const hato_host *h, const hato_launcher_options *o, const char *name, int type) {
+static const hato__conf *values(const hato_host *h, const hato_launcher_options *o, const char *name,
+                                int type) {
   const hato__conf *c = (const hato__conf *)(const void *)o;
   const hato__conf_row *row = c != NULL && name != NULL ? hato__conf_find(c, name) : NULL;
   if (row != NULL && (type < 0 || (int)row->type == type)) return c;
-  launchers__runner_log(launchers__runner_of(h), HATO__LOG_ERROR, "asked for option '%s', %s",
-                        name != NULL ? name : "(null)",
-                        row == NULL ? "which its descriptor does not have" : "which its descriptor has in another type");
+  launchers__runner_log(
+      launchers__runner_of(h), HATO__LOG_ERROR, "asked for option '%s', %s", name != NULL ? name : "(null)",
+      row == NULL ? "which its descriptor does not have" : "which its descriptor has in another type");
   return NULL;
 }
 

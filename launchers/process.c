@@ -146,7 +146,8 @@ hato_status launchers__spawn(const launchers__process *p, pid_t *pid, int *pidfd
     int e = spawn_with(p, &f, env, pid);
     if (e != 0) rc = explain(p, e, err);
     /* It fails when the host program reaped the child between: then it has ended. */
-    else *pidfd = pidfd_open(*pid, 0);
+    else
+      *pidfd = pidfd_open(*pid, 0);
   }
   if (f.in >= 0) (void)close(f.in);
   if (f.out >= 0) (void)close(f.out);
@@ -159,8 +160,10 @@ bool launchers__reap(int pidfd, int *exit_code, int *sig) {
   *exit_code = -1;
   *sig = 0;
   if (pidfd < 0 || waitid(P_PIDFD, (id_t)pidfd, &si, WEXITED | WNOHANG) < 0 || si.si_pid == 0) return false;
-  if (si.si_code == CLD_EXITED) *exit_code = si.si_status;
-  else *sig = si.si_status;
+  if (si.si_code == CLD_EXITED)
+    *exit_code = si.si_status;
+  else
+    *sig = si.si_status;
   return true;
 }
 
@@ -192,10 +195,14 @@ static void drain(stream *s) {
 static void feed(int *fd, const hato_run *run, size_t *sent) {
   while (*fd >= 0) {
     /* A reader that is gone is no failure: EPIPE, and threads of hato have SIGPIPE blocked. */
-    ssize_t n = *sent < run->input_len ? write(*fd, (const char *)run->input + *sent, run->input_len - *sent) : -1;
-    if (n > 0) *sent += (size_t)n;
-    else if (*sent < run->input_len && errno == EINTR) continue;
-    else if (*sent < run->input_len && errno == EAGAIN) break;
+    ssize_t n = *sent < run->input_len ? write(*fd, (const char *)run->input + *sent, run->input_len - *sent)
+                                       : -1;
+    if (n > 0)
+      *sent += (size_t)n;
+    else if (*sent < run->input_len && errno == EINTR)
+      continue;
+    else if (*sent < run->input_len && errno == EAGAIN)
+      break;
     else {
       (void)close(*fd);
       *fd = -1;
@@ -230,11 +237,13 @@ static bool make_pipe(int *parent, int *child, bool child_reads) {
 static hato_status run_start(const hato_run *run, running *r, hato_error *err) {
   launchers__process p = {.argv = run->argv, .env = run->env, .cwd = run->cwd, LAUNCHERS__NO_FDS};
   size_t max = run->output_max != 0 ? run->output_max : 16u << 20;
-  *r = (running){.pid = -1, .pidfd = -1, .in = -1, .out = {.fd = -1, .max = max}, .err = {.fd = -1, .max = max}};
+  *r = (running){
+      .pid = -1, .pidfd = -1, .in = -1, .out = {.fd = -1, .max = max}, .err = {.fd = -1, .max = max}};
   hato_status rc = HATO_OK;
   if (!make_pipe(&r->out.fd, &p.out, false) || !make_pipe(&r->err.fd, &p.err, false) ||
       (run->input != NULL && !make_pipe(&r->in, &p.in, true)))
-    rc = hato__fail_errno(err, "pipes for %s", run->argv != NULL && run->argv[0] != NULL ? run->argv[0] : "a command");
+    rc = hato__fail_errno(err, "pipes for %s",
+                          run->argv != NULL && run->argv[0] != NULL ? run->argv[0] : "a command");
   if (rc == HATO_OK) rc = launchers__spawn(&p, &r->pid, &r->pidfd, err);
   int fds[] = {p.in, p.out, p.err};
   for (size_t i = 0; i < 3; i++) {
@@ -243,7 +252,8 @@ static hato_status run_start(const hato_run *run, running *r, hato_error *err) {
   return rc;
 }
 
-/* Until it ended, or time is over, or nobody wants it any more. What a grandchild keeps open is not waited for. */
+/* Until it ended, or time is over, or nobody wants it any more. What a grandchild keeps open is not waited
+ * for. */
 static hato_status run_follow(launchers__runner *host, const hato_run *run, running *r, hato_error *err) {
   uint64_t until = run->timeout_ms != 0 ? hato__now() + run->timeout_ms * HATO__MS : host->deadline;
   if (until > host->deadline) until = host->deadline;
@@ -254,15 +264,19 @@ static hato_status run_follow(launchers__runner *host, const hato_run *run, runn
     if (r->pidfd < 0 && r->out.fd < 0 && r->err.fd < 0) return HATO_OK;
     uint64_t now = hato__now();
     hato_status rc = HATO_OK;
-    if (now >= until) rc = hato__fail(err, HATO_TIMED_OUT, "%s did not end in time and was killed", run->argv[0]);
+    if (now >= until)
+      rc = hato__fail(err, HATO_TIMED_OUT, "%s did not end in time and was killed", run->argv[0]);
     else if (host->sink.abort(host->sink.arg))
-      rc = hato__fail(err, HATO_INTERRUPTED, "%s was killed, as its result is not wanted any more", run->argv[0]);
+      rc = hato__fail(err, HATO_INTERRUPTED, "%s was killed, as its result is not wanted any more",
+                      run->argv[0]);
     if (rc != HATO_OK) {
       (void)kill(-r->pid, SIGKILL);
       return rc;
     }
-    struct pollfd fds[] = {{.fd = r->pidfd, .events = POLLIN}, {.fd = r->out.fd, .events = POLLIN},
-                           {.fd = r->err.fd, .events = POLLIN}, {.fd = r->in, .events = POLLOUT}};
+    struct pollfd fds[] = {{.fd = r->pidfd, .events = POLLIN},
+                           {.fd = r->out.fd, .events = POLLIN},
+                           {.fd = r->err.fd, .events = POLLIN},
+                           {.fd = r->in, .events = POLLOUT}};
     uint64_t left = (until - now) / HATO__MS + 1;
     (void)poll(fds, 4, left < 100 ? (int)left : 100); /* to ask whether to abort */
     if (r->pidfd >= 0 && fds[0].revents != 0) {
@@ -279,8 +293,10 @@ static hato_status run_result(launchers__runner *host, hato_run *run, running *r
   for (int i = 0; i < 2; i++) {
     hato__buf *t = &both[i]->text;
     if (t->len > both[i]->max) hato__buf_consume(t, t->len - both[i]->max);
-    if (i == 0) run->out_len = t->len;
-    else run->err_len = t->len;
+    if (i == 0)
+      run->out_len = t->len;
+    else
+      run->err_len = t->len;
     texts[i] = launchers__take(&host->scratch, t);
   }
   if (texts[0] == NULL || texts[1] == NULL) {
@@ -305,8 +321,10 @@ hato_status launchers__run(launchers__runner *host, hato_run *run, hato_error *e
     rc = run_follow(host, run, &r, err);
     siginfo_t si = {0};
     if (r.pidfd >= 0 && waitid(P_PIDFD, (id_t)r.pidfd, &si, WEXITED) == 0) {
-      if (si.si_code == CLD_EXITED) run->exit_code = si.si_status;
-      else run->signal = si.si_status;
+      if (si.si_code == CLD_EXITED)
+        run->exit_code = si.si_status;
+      else
+        run->signal = si.si_status;
     }
     hato_status kept = run_result(host, run, &r, rc == HATO_OK ? err : NULL);
     if (rc == HATO_OK) rc = kept;

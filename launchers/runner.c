@@ -39,7 +39,8 @@ static void set_record(launchers__made *m, const uint8_t *record, size_t n) {
 }
 
 /* Option rows of the module with the values of a request. */
-static hato_status make_values(launchers__runner *r, const launchers_request *q, hato__conf **out, hato_error *err) {
+static hato_status make_values(launchers__runner *r, const launchers_request *q, hato__conf **out,
+                               hato_error *err) {
   const hato_launcher *m = &r->module;
   hato_option_row *rows = calloc((size_t)m->option_count + 1, sizeof *rows);
   if (rows == NULL) return hato__fail(err, HATO_NO_MEMORY, "no memory for options");
@@ -62,7 +63,9 @@ static launchers__made *make(launchers__runner *r, const launchers__call *c, hat
     free(m);
     return NULL;
   }
-  m->launch = (hato_launch){.size = sizeof m->launch, .count = q->count, .id = q->id,
+  m->launch = (hato_launch){.size = sizeof m->launch,
+                            .count = q->count,
+                            .id = q->id,
                             .flags = q->dial_in ? HATO_LAUNCH_DIAL_IN : 0,
                             .options = (const hato_launcher_options *)(const void *)m->values};
   m->launch.tag = launchers__dup(&m->mem, q->tag, strlen(q->tag));
@@ -96,21 +99,30 @@ static hato_status ensure_open(launchers__runner *r) {
   return HATO_OK;
 }
 
-static hato_status do_plan(launchers__runner *r, const launchers__call *c, launchers__reply *out, hato_error *err) {
+static hato_status do_plan(launchers__runner *r, const launchers__call *c, launchers__reply *out,
+                           hato_error *err) {
   const hato_launcher *m = &r->module;
   hato__conf *conf = NULL;
   hato_status rc = make_values(r, c->request, &conf, err);
   if (rc != HATO_OK) return rc;
-  hato_launch_plan plan = {.size = sizeof plan, .count = c->request->count, .flags = m->flags,
-                           .secret_ways = m->secret_ways, .member_env = m->member_env, .member_first = m->member_first};
+  hato_launch_plan plan = {.size = sizeof plan,
+                           .count = c->request->count,
+                           .flags = m->flags,
+                           .secret_ways = m->secret_ways,
+                           .member_env = m->member_env,
+                           .member_first = m->member_first};
   hato_launch_plan *p = PASSED(r, plan);
-  if (p == NULL) rc = hato__fail(err, HATO_NO_MEMORY, "no memory for a plan");
+  if (p == NULL)
+    rc = hato__fail(err, HATO_NO_MEMORY, "no memory for a plan");
   else if (m->plan != NULL)
     rc = (hato_status)m->plan(r->state, &r->host, (const hato_launcher_options *)(const void *)conf, p);
   if (p != NULL) plan = *p;
   if (rc == HATO_OK && (plan.count < 1 || plan.count > HATO_LAUNCH_MAX))
-    rc = hato__fail(err, HATO_INVALID, "a launch of %u daemons, expected 1 to %d", plan.count, HATO_LAUNCH_MAX);
-  out->plan = (launchers_plan_result){.count = plan.count, .flags = plan.flags, .secret_ways = plan.secret_ways,
+    rc = hato__fail(err, HATO_INVALID, "a launch of %u daemons, expected 1 to %d", plan.count,
+                    HATO_LAUNCH_MAX);
+  out->plan = (launchers_plan_result){.count = plan.count,
+                                      .flags = plan.flags,
+                                      .secret_ways = plan.secret_ways,
                                       .member_first = plan.member_first};
   if (plan.member_env != NULL) {
     (void)snprintf(out->member_env, sizeof out->member_env, "%s", plan.member_env);
@@ -126,23 +138,37 @@ static uint32_t words(const char *const *list) {
   return n;
 }
 
-static hato_status do_launch(launchers__runner *r, const launchers__call *c, hato_launch_record *rec, hato_error *err) {
+static hato_status do_launch(launchers__runner *r, const launchers__call *c, hato_launch_record *rec,
+                             hato_error *err) {
   static const char *const none[] = {NULL};
   const launchers_request *q = c->request;
-  if (made_find(r, q->id) != NULL) return hato__fail(err, HATO_EXISTS, "launch %llu exists", (unsigned long long)q->id);
+  if (made_find(r, q->id) != NULL)
+    return hato__fail(err, HATO_EXISTS, "launch %llu exists", (unsigned long long)q->id);
   /* A module with a plan may offer other ways with some options, and sees for itself. */
   if (q->secret_way != 0 && (r->module.secret_ways & q->secret_way) == 0 && r->module.plan == NULL)
-    return hato__fail(err, HATO_NOT_SUPPORTED, "launcher %s does not hand over secrets by way %u, only by 0x%x",
-                      r->module.name, q->secret_way, r->module.secret_ways);
+    return hato__fail(err, HATO_NOT_SUPPORTED,
+                      "launcher %s does not hand over secrets by way %u, only by 0x%x", r->module.name,
+                      q->secret_way, r->module.secret_ways);
   launchers__made *m = make(r, c, err);
   if (m == NULL) return err->status;
-  hato_launch_request ask = {.size = sizeof ask, .count = q->count, .id = q->id, .tag = m->launch.tag,
-                             .flags = m->launch.flags, .argc = words(q->argv), .argv = q->argv,
-                             .dial_arg = q->dial_arg, .cores = q->cores,
+  hato_launch_request ask = {.size = sizeof ask,
+                             .count = q->count,
+                             .id = q->id,
+                             .tag = m->launch.tag,
+                             .flags = m->launch.flags,
+                             .argc = words(q->argv),
+                             .argv = q->argv,
+                             .dial_arg = q->dial_arg,
+                             .cores = q->cores,
                              .dial_urls = q->dial_urls != NULL ? q->dial_urls : none,
-                             .env = q->env != NULL ? q->env : none, .secret_way = q->secret_way,
-                             .secret_len = (uint32_t)q->secret_len, .secret = q->secret, .secret_env = q->secret_env,
-                             .secret_file = q->secret_file, .log_dir = m->launch.log_dir, .options = m->launch.options};
+                             .env = q->env != NULL ? q->env : none,
+                             .secret_way = q->secret_way,
+                             .secret_len = (uint32_t)q->secret_len,
+                             .secret = q->secret,
+                             .secret_env = q->secret_env,
+                             .secret_file = q->secret_file,
+                             .log_dir = m->launch.log_dir,
+                             .options = m->launch.options};
   const hato_launch_request *p = PASSED(r, ask);
   hato_status rc = p != NULL ? (hato_status)r->module.launch(r->state, &r->host, p, rec)
                              : hato__fail(err, HATO_NO_MEMORY, "no memory for a launch");
@@ -160,7 +186,8 @@ static const hato_launch *given(launchers__runner *r, const launchers__made *m) 
   return p != NULL ? p : &m->launch;
 }
 
-static hato_status do_adopt(launchers__runner *r, const launchers__call *c, hato_launch_record *rec, hato_error *err) {
+static hato_status do_adopt(launchers__runner *r, const launchers__call *c, hato_launch_record *rec,
+                            hato_error *err) {
   launchers__made *m = made_find(r, c->request->id);
   bool fresh = m == NULL;
   if (fresh) m = make(r, c, err);
@@ -189,8 +216,8 @@ static hato_status do_cancel(launchers__runner *r, const launchers__call *c, hat
   if (m == NULL) return hato__fail(err, HATO_NOT_FOUND, "there is no launch %llu", (unsigned long long)c->id);
   for (uint32_t i = 0; i < c->n_members; i++) {
     if (c->members[i] >= m->launch.count)
-      return hato__fail(err, HATO_INVALID, "launch %llu has no member %u, only 0 to %u", (unsigned long long)c->id,
-                        c->members[i], m->launch.count - 1);
+      return hato__fail(err, HATO_INVALID, "launch %llu has no member %u, only 0 to %u",
+                        (unsigned long long)c->id, c->members[i], m->launch.count - 1);
   }
   if (c->n_members > 0 && (r->module.flags & HATO_LAUNCHER_CANCELS_MEMBERS) == 0)
     return hato__fail(err, HATO_NOT_SUPPORTED, "launcher %s ends whole launches only", r->module.name);
@@ -216,29 +243,43 @@ static hato_status execute(launchers__runner *r, const launchers__call *c, launc
                            hato_launch_record *rec, hato_error *err) {
   hato_status rc = HATO_OK;
   switch (c->op) {
-    case LAUNCHERS__LOAD: return HATO_OK;
-    case LAUNCHERS__PROBE: return r->module.probe != NULL ? (hato_status)r->module.probe(&r->host) : HATO_OK;
-    case LAUNCHERS__FORGET: return do_forget(r, c->id);
-    case LAUNCHERS__CLOSE: do_close(r); return HATO_OK;
-    case LAUNCHERS__PLAN:
-    case LAUNCHERS__LAUNCH:
-    case LAUNCHERS__ADOPT:
-    case LAUNCHERS__POLL:
-    case LAUNCHERS__CANCEL: break;
-    default: return hato__fail(err, HATO_PROTOCOL, "there is no operation %d", (int)c->op);
+  case LAUNCHERS__LOAD:
+    return HATO_OK;
+  case LAUNCHERS__PROBE:
+    return r->module.probe != NULL ? (hato_status)r->module.probe(&r->host) : HATO_OK;
+  case LAUNCHERS__FORGET:
+    return do_forget(r, c->id);
+  case LAUNCHERS__CLOSE:
+    do_close(r);
+    return HATO_OK;
+  case LAUNCHERS__PLAN:
+  case LAUNCHERS__LAUNCH:
+  case LAUNCHERS__ADOPT:
+  case LAUNCHERS__POLL:
+  case LAUNCHERS__CANCEL:
+    break;
+  default:
+    return hato__fail(err, HATO_PROTOCOL, "there is no operation %d", (int)c->op);
   }
   bool asks = c->op == LAUNCHERS__PLAN || c->op == LAUNCHERS__LAUNCH || c->op == LAUNCHERS__ADOPT;
-  if (asks && c->request == NULL) return hato__fail(err, HATO_PROTOCOL, "operation %d lacks its request", (int)c->op);
+  if (asks && c->request == NULL)
+    return hato__fail(err, HATO_PROTOCOL, "operation %d lacks its request", (int)c->op);
   if (asks && c->op != LAUNCHERS__PLAN && (c->request->count < 1 || c->request->count > HATO_LAUNCH_MAX))
-    return hato__fail(err, HATO_INVALID, "a launch of %u daemons, expected 1 to %d", c->request->count, HATO_LAUNCH_MAX);
+    return hato__fail(err, HATO_INVALID, "a launch of %u daemons, expected 1 to %d", c->request->count,
+                      HATO_LAUNCH_MAX);
   rc = ensure_open(r);
   if (rc != HATO_OK) return rc;
   switch (c->op) {
-    case LAUNCHERS__PLAN: return do_plan(r, c, out, err);
-    case LAUNCHERS__LAUNCH: return do_launch(r, c, rec, err);
-    case LAUNCHERS__ADOPT: return do_adopt(r, c, rec, err);
-    case LAUNCHERS__POLL: return do_poll(r, err);
-    default: return do_cancel(r, c, err);
+  case LAUNCHERS__PLAN:
+    return do_plan(r, c, out, err);
+  case LAUNCHERS__LAUNCH:
+    return do_launch(r, c, rec, err);
+  case LAUNCHERS__ADOPT:
+    return do_adopt(r, c, rec, err);
+  case LAUNCHERS__POLL:
+    return do_poll(r, err);
+  default:
+    return do_cancel(r, c, err);
   }
 }
 
@@ -246,9 +287,12 @@ static hato_status execute(launchers__runner *r, const launchers__call *c, launc
 static void conclude(launchers__runner *r, hato_status rc, const hato_error *err, launchers__reply *out) {
   out->status = rc;
   if (rc == HATO_OK) return;
-  if (err->status != HATO_OK) (void)snprintf(out->text, sizeof out->text, "%s", err->text);
-  else if (r->failed != HATO_OK) (void)snprintf(out->text, sizeof out->text, "%s", r->words);
-  else (void)snprintf(out->text, sizeof out->text, "launcher %s: %s", r->module.name, hato_strerror((int)rc));
+  if (err->status != HATO_OK)
+    (void)snprintf(out->text, sizeof out->text, "%s", err->text);
+  else if (r->failed != HATO_OK)
+    (void)snprintf(out->text, sizeof out->text, "%s", r->words);
+  else
+    (void)snprintf(out->text, sizeof out->text, "launcher %s: %s", r->module.name, hato_strerror((int)rc));
 }
 
 void launchers__runner_call(launchers__runner *r, const launchers__call *c, launchers__reply *out) {
@@ -266,7 +310,8 @@ void launchers__runner_call(launchers__runner *r, const launchers__call *c, laun
   if (r->grown) r->host.size += LAUNCHERS__GROWTH;
   hato_status rc = execute(r, c, out, &rec, &err);
   if (rc == HATO_OK && rec.len > sizeof rec.bytes) {
-    launchers__runner_log(r, HATO__LOG_ERROR, "gave a record of %u bytes, at most %d", rec.len, HATO_RECORD_MAX);
+    launchers__runner_log(r, HATO__LOG_ERROR, "gave a record of %u bytes, at most %d", rec.len,
+                          HATO_RECORD_MAX);
     rec.len = 0; /* its tag finds it */
   }
   conclude(r, rc, &err, out);

@@ -6,7 +6,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-static void vtext(char *out, size_t n, const char *fmt, va_list ap) {
+static void __attribute__((format(printf, 3, 0))) vtext(char *out, size_t n, const char *fmt, va_list ap) {
   if (vsnprintf(out, n, fmt, ap) < 0) out[0] = 0;
 }
 
@@ -24,7 +24,8 @@ void launchers__runner_log(launchers__runner *r, hato__log_level level, const ch
   r->sink.log(r->sink.arg, level, text);
 }
 
-static void do_log(const hato_host *h, int level, const char *fmt, ...) {
+static void __attribute__((format(printf, 3, 4)))
+do_log(const hato_host *h, int level, const char *fmt, ...) {
   launchers__runner *r = launchers__runner_of(h);
   char text[1024];
   va_list ap;
@@ -34,7 +35,8 @@ static void do_log(const hato_host *h, int level, const char *fmt, ...) {
   r->sink.log(r->sink.arg, level_of(level), text);
 }
 
-static int do_fail(const hato_host *h, int status, const char *fmt, ...) {
+static int __attribute__((format(printf, 3, 4)))
+do_fail(const hato_host *h, int status, const char *fmt, ...) {
   launchers__runner *r = launchers__runner_of(h);
   char text[sizeof r->words]; /* aside: an argument may be the words of before */
   va_list ap;
@@ -46,7 +48,7 @@ static int do_fail(const hato_host *h, int status, const char *fmt, ...) {
   return (int)r->failed;
 }
 
-static void do_progress(const hato_host *h, const char *fmt, ...) {
+static void __attribute__((format(printf, 2, 3))) do_progress(const hato_host *h, const char *fmt, ...) {
   launchers__runner *r = launchers__runner_of(h);
   char text[512];
   va_list ap;
@@ -71,10 +73,16 @@ static void do_member(const hato_host *h, uint64_t launch, const hato_member *gi
   }
   hato_member m = {0};
   memcpy(&m, given, given->size < sizeof m ? given->size : sizeof m);
-  launchers_member out = {.number = m.first, .state = (hato_member_state)m.state,
-                          .exit_known = (m.flags & HATO_MEMBER_EXIT_KNOWN) != 0, .exit_code = m.exit_code,
-                          .signal = m.signal, .reason = m.reason, .host = m.host, .job = m.job,
-                          .log_path = m.log_path, .log_tail = m.log_tail};
+  launchers_member out = {.number = m.first,
+                          .state = (hato_member_state)m.state,
+                          .exit_known = (m.flags & HATO_MEMBER_EXIT_KNOWN) != 0,
+                          .exit_code = m.exit_code,
+                          .signal = m.signal,
+                          .reason = m.reason,
+                          .host = m.host,
+                          .job = m.job,
+                          .log_path = m.log_path,
+                          .log_tail = m.log_tail};
   if (m.state == HATO_MEMBER_ENDED && m.log_tail == NULL && m.log_path != NULL)
     out.log_tail = launchers__tail(&r->scratch, m.log_path);
   r->sink.member(r->sink.arg, launch, m.first, m.count, &out);
@@ -101,8 +109,14 @@ static int do_spawn(const hato_host *h, hato_spawn *given) {
   const size_t least = offsetof(hato_spawn, pidfd) + sizeof given->pidfd;
   if (given->size < least)
     return do_fail(h, HATO_INVALID, "a process of %u bytes, expected at least %zu", given->size, least);
-  launchers__process p = {.argv = given->argv, .env = given->env, .cwd = given->cwd, .log_path = given->log_path,
-                          .input = given->input, .input_len = given->input_len, .session = true, LAUNCHERS__NO_FDS};
+  launchers__process p = {.argv = given->argv,
+                          .env = given->env,
+                          .cwd = given->cwd,
+                          .log_path = given->log_path,
+                          .input = given->input,
+                          .input_len = given->input_len,
+                          .session = true,
+                          LAUNCHERS__NO_FDS};
   hato_error err;
   hato__error_clear(&err);
   pid_t pid = -1;
@@ -115,9 +129,17 @@ static int do_spawn(const hato_host *h, hato_spawn *given) {
 
 void launchers__services(launchers__runner *r) {
   hato_host *h = &r->host;
-  *h = (hato_host){.size = sizeof *h, .abi_major = HATO_LAUNCHER_ABI_MAJOR, .abi_minor = HATO_LAUNCHER_ABI_MINOR,
-                   .ctx = r, .log = do_log, .fail = do_fail, .progress = do_progress,
-                   .should_abort = do_should_abort, .member = do_member, .alloc = do_alloc, .run = do_run,
+  *h = (hato_host){.size = sizeof *h,
+                   .abi_major = HATO_LAUNCHER_ABI_MAJOR,
+                   .abi_minor = HATO_LAUNCHER_ABI_MINOR,
+                   .ctx = r,
+                   .log = do_log,
+                   .fail = do_fail,
+                   .progress = do_progress,
+                   .should_abort = do_should_abort,
+                   .member = do_member,
+                   .alloc = do_alloc,
+                   .run = do_run,
                    .spawn = do_spawn};
   launchers__services_text(h);
   launchers__services_options(h);

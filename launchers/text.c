@@ -13,7 +13,7 @@ static char *take(const hato_host *h, hato__buf *b) {
   return s;
 }
 
-static char *do_format(const hato_host *h, const char *fmt, ...) {
+static char *__attribute__((format(printf, 2, 3))) do_format(const hato_host *h, const char *fmt, ...) {
   char *text = NULL;
   va_list ap;
   va_start(ap, fmt);
@@ -78,21 +78,24 @@ static const char *value_of(const char *name, size_t n, const hato_template_valu
   return NULL;
 }
 
-static void unknown(const hato_host *h, const char *name, size_t n, const hato_template_value *values, uint32_t count) {
+static void unknown(const hato_host *h, const char *name, size_t n, const hato_template_value *values,
+                    uint32_t count) {
   const char **names = calloc((size_t)count + 1, sizeof *names);
   char word[80];
   (void)snprintf(word, sizeof word, "%.*s", (int)(n < sizeof word ? n : sizeof word - 1), name);
   for (uint32_t i = 0; names != NULL && i < count; i++) names[i] = values[i].name;
   const char *near = names != NULL ? hato__nearest(word, names) : NULL;
   if (near != NULL)
-    (void)h->fail(h, HATO_INVALID, "the template has {%s}, which is not known; did you mean {%s}?", word, near);
-  else (void)h->fail(h, HATO_INVALID, "the template has {%s}, which is not known", word);
+    (void)h->fail(h, HATO_INVALID, "the template has {%s}, which is not known; did you mean {%s}?", word,
+                  near);
+  else
+    (void)h->fail(h, HATO_INVALID, "the template has {%s}, which is not known", word);
   free(names);
 }
 
 /* At a brace: what stands in it goes out; returns how far the template was read, 0: it failed. */
-static size_t expand_one(const hato_host *h, const char *at, const hato_template_value *values, uint32_t count,
-                         hato__buf *out) {
+static size_t expand_one(const hato_host *h, const char *at, const hato_template_value *values,
+                         uint32_t count, hato__buf *out) {
   if (at[1] == '{') {
     hato__buf_u8(out, '{');
     return 2;
@@ -108,8 +111,10 @@ static size_t expand_one(const hato_host *h, const char *at, const hato_template
     unknown(h, at + 1, n, values, count);
     return 0;
   }
-  if (quoted) hato__sh_quote(out, value, strlen(value));
-  else hato__buf_append(out, value, strlen(value));
+  if (quoted)
+    hato__sh_quote(out, value, strlen(value));
+  else
+    hato__buf_append(out, value, strlen(value));
   return n + (quoted ? 4 : 2);
 }
 

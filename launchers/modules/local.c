@@ -32,8 +32,8 @@
 #define MEMBER_VARIABLE "HATO_MEMBER"
 
 typedef struct member {
-  pid_t pid;         /* 0: it has ended, and that was reported */
-  int pidfd;         /* -1: it has ended */
+  pid_t pid;          /* 0: it has ended, and that was reported */
+  int pidfd;          /* -1: it has ended */
   uint64_t killed_at; /* ns of the monotonic clock when SIGKILL is due; 0: not asked to end */
   bool cancelled, killed;
 } member;
@@ -60,6 +60,7 @@ static uint64_t now(void) {
 
 /* ---- jobs ---- */
 
+/* The timer goes off when the next member is due. */
 static void arm(local *l);
 
 static job *find(local *l, uint64_t id) {
@@ -87,11 +88,16 @@ static void drop(local *l, job *j) {
   arm(l);
 }
 
-static job *make(local *l, uint64_t id, uint32_t count, uint32_t flags, const char *tag, const char *log_dir) {
+static job *make(local *l, uint64_t id, uint32_t count, uint32_t flags, const char *tag,
+                 const char *log_dir) {
   job *j = calloc(1, sizeof *j);
   if (j == NULL) return NULL;
-  *j = (job){.next = l->jobs, .id = id, .count = count, .group = (flags & HATO_LAUNCH_DIAL_IN) == 0,
-             .tag = strdup(tag), .log_dir = log_dir != NULL ? strdup(log_dir) : NULL,
+  *j = (job){.next = l->jobs,
+             .id = id,
+             .count = count,
+             .group = (flags & HATO_LAUNCH_DIAL_IN) == 0,
+             .tag = strdup(tag),
+             .log_dir = log_dir != NULL ? strdup(log_dir) : NULL,
              .members = calloc(count, sizeof(member))};
   l->jobs = j;
   for (uint32_t i = 0; j->members != NULL && i < count; i++) j->members[i].pidfd = -1;
@@ -137,11 +143,16 @@ static void tell_ended(const hato_host *h, local *l, job *j, uint32_t i) {
     m.exit_code = si.si_code == CLD_EXITED ? si.si_status : -1;
     m.signal = si.si_code == CLD_EXITED ? 0 : si.si_status;
   }
-  if (p->killed) m.reason = "killed, as it did not end when asked to";
-  else if (p->cancelled) m.reason = "cancelled";
-  else if (m.flags == 0) m.reason = "ended; its exit code went to another part of the program, or it was adopted";
-  else if (m.signal != 0) m.reason = h->format(h, "killed by signal %d (%s)", m.signal, strsignal(m.signal));
-  else m.reason = h->format(h, "exited with %d", m.exit_code);
+  if (p->killed)
+    m.reason = "killed, as it did not end when asked to";
+  else if (p->cancelled)
+    m.reason = "cancelled";
+  else if (m.flags == 0)
+    m.reason = "ended; its exit code went to another part of the program, or it was adopted";
+  else if (m.signal != 0)
+    m.reason = h->format(h, "killed by signal %d (%s)", m.signal, strsignal(m.signal));
+  else
+    m.reason = h->format(h, "exited with %d", m.exit_code);
   tell(h, j, i, &m);
   close_pidfd(l, p);
   p->pid = 0;
@@ -158,16 +169,24 @@ static void send_signal(const member *m, bool group, int sig) {
   if (!group || kill(-m->pid, sig) < 0) (void)pidfd_send_signal(m->pidfd, sig, NULL, 0);
 }
 
-/* The timer goes off when the next SIGKILL is due. */
+/* When a member has to be looked at; 0: its pidfd tells. One that others reaped before it had a
+ * pidfd is due at once. */
+static uint64_t due(const member *m) {
+  if (m->pid <= 0) return 0;
+  if (m->pidfd < 0) return 1;
+  return m->killed ? 0 : m->killed_at;
+}
+
 static void arm(local *l) {
   uint64_t first = 0;
   for (const job *j = l->jobs; j != NULL; j = j->next) {
     for (uint32_t i = 0; i < j->count; i++) {
-      uint64_t at = j->members[i].pid > 0 && !j->members[i].killed ? j->members[i].killed_at : 0;
+      uint64_t at = due(&j->members[i]);
       if (at != 0 && (first == 0 || at < first)) first = at;
     }
   }
-  struct itimerspec t = {.it_value = {.tv_sec = (time_t)(first / 1000000000u), .tv_nsec = (long)(first % 1000000000u)}};
+  struct itimerspec t = {
+      .it_value = {.tv_sec = (time_t)(first / 1000000000u), .tv_nsec = (long)(first % 1000000000u)}};
   (void)timerfd_settime(l->timer, TFD_TIMER_ABSTIME, &t, NULL);
 }
 
@@ -184,17 +203,18 @@ static void kill_those_due(local *l) {
       m->killed_at = 0;
     }
   }
-  arm(l);
 }
 
-static int cancel(void *state, const hato_host *h, const hato_launch *launch, const uint32_t *members, uint32_t n) {
+static int cancel(void *state, const hato_host *h, const hato_launch *launch, const uint32_t *members,
+                  uint32_t n) {
   local *l = state;
   job *j = find(l, launch->id);
   if (j == NULL) return h->fail(h, HATO_NOT_FOUND, "local knows no launch %s", launch->tag);
   uint64_t grace = h->option_duration(h, launch->options, "grace") * 1000000u;
   for (uint32_t k = 0; k < (n > 0 ? n : j->count); k++) {
     uint32_t i = n > 0 ? members[k] : k;
-    if (i >= j->count) return h->fail(h, HATO_INVALID, "launch %s has %u members, not %u", j->tag, j->count, i);
+    if (i >= j->count)
+      return h->fail(h, HATO_INVALID, "launch %s has %u members, not %u", j->tag, j->count, i);
     member *m = &j->members[i];
     if (m->pid <= 0 || m->cancelled) continue;
     m->cancelled = true;
@@ -271,13 +291,15 @@ static int launch(void *state, const hato_host *h, const hato_launch_request *r,
   job *j = make(l, r->id, r->count, r->flags, r->tag, r->log_dir);
   if (j == NULL) return h->fail(h, HATO_NO_MEMORY, "no memory for %u processes", r->count);
   for (uint32_t i = 0; i < r->count; i++) {
-    int rc = h->should_abort(h) ? h->fail(h, HATO_INTERRUPTED, "interrupted after %u of %u processes", i, r->count)
-                                : start(l, h, r, j, i);
+    int rc = h->should_abort(h)
+                 ? h->fail(h, HATO_INTERRUPTED, "interrupted after %u of %u processes", i, r->count)
+                 : start(l, h, r, j, i);
     if (rc == HATO_OK) continue;
     undo(l, j);
     return rc;
   }
   for (uint32_t i = 0; i < r->count; i++) tell_running(h, j, i);
+  arm(l);
   write_record(record);
   return HATO_OK;
 }
@@ -296,6 +318,7 @@ static int poll_all(void *state, const hato_host *h, const hato_launch *const *l
       if (ended) tell_ended(h, l, j, i);
     }
   }
+  arm(l);
   return HATO_OK;
 }
 
@@ -369,8 +392,10 @@ static int adopt(void *state, const hato_host *h, const hato_launch *launch, hat
     return h->fail(h, HATO_NOT_FOUND, "no process of launch %s is left", launch->tag);
   }
   for (uint32_t i = 0; i < j->count; i++) {
-    if (j->members[i].pid > 0) tell_running(h, j, i);
-    else tell_ended(h, l, j, i);
+    if (j->members[i].pid > 0)
+      tell_running(h, j, i);
+    else
+      tell_ended(h, l, j, i);
   }
   return HATO_OK;
 }
@@ -413,7 +438,10 @@ static int open_local(const hato_host *h, void **state) {
 }
 
 static const hato_option_row options[] = {
-    {.name = "grace", .type = HATO_OPTION_DURATION, .def = "2s", .max = 3600000,
+    {.name = "grace",
+     .type = HATO_OPTION_DURATION,
+     .def = "2s",
+     .max = 3600000,
      .help = "How long a daemon that was told to end may take before it is killed."},
 };
 

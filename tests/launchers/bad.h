@@ -10,7 +10,8 @@ __attribute__((unused)) static int bad_launch(void *state, const hato_host *h, c
   (void)state, (void)h, (void)r, (void)record;
   abort();
 }
-__attribute__((unused)) static int bad_poll(void *state, const hato_host *h, const hato_launch *const *l, uint32_t n) {
+__attribute__((unused)) static int bad_poll(void *state, const hato_host *h, const hato_launch *const *l,
+                                            uint32_t n) {
   (void)state, (void)h, (void)l, (void)n;
   abort();
 }

@@ -32,10 +32,10 @@ typedef struct fake {
   job *jobs;
 } fake;
 
-static const char *const faults[] = {"none",       "launch-fail",  "launch-hang", "launch-hang-after",
+static const char *const faults[] = {"none",         "launch-fail",        "launch-hang", "launch-hang-after",
                                      "launch-crash", "launch-crash-after", "launch-exit", "launch-wait",
-                                     "poll-fail",  "poll-hang",    "poll-crash",  "cancel-fail",
-                                     "lie",        "forgotten",    "adopt-crash", NULL};
+                                     "poll-fail",    "poll-hang",          "poll-crash",  "cancel-fail",
+                                     "lie",          "forgotten",          "adopt-crash", NULL};
 
 /* ---- faults ---- */
 
@@ -86,7 +86,8 @@ static void drop(fake *f, job *j) {
   free(j);
 }
 
-static void say(const hato_host *h, uint64_t id, uint32_t first, uint32_t count, uint32_t state, const char *reason) {
+static void say(const hato_host *h, uint64_t id, uint32_t first, uint32_t count, uint32_t state,
+                const char *reason) {
   hato_member m = {.size = sizeof m, .first = first, .count = count, .state = state, .reason = reason};
   h->member(h, id, &m);
 }
@@ -100,6 +101,7 @@ static int probe(const hato_host *h) {
 
 static int open_fake(const hato_host *h, void **state) {
   if (getenv("HATO_FAKE_OPEN") != NULL) return h->fail(h, HATO_SYSTEM, "the fake does not open");
+  h->log(h, HATO_LEVEL_INFO, "process %d", (int)getpid());
   *state = calloc(1, sizeof(fake));
   return *state != NULL ? HATO_OK : HATO_NO_MEMORY;
 }
@@ -158,7 +160,8 @@ static int spawn(const hato_host *h, const hato_launch_request *r, uint32_t i, p
 static int launch(void *state, const hato_host *h, const hato_launch_request *r, hato_launch_record *record) {
   fake *f = state;
   before_launch(h, r);
-  if (due(h, r->options, r->tag, "launch-fail")) return h->fail(h, HATO_NOT_FOUND, "there is no partition 'shrt'");
+  if (due(h, r->options, r->tag, "launch-fail"))
+    return h->fail(h, HATO_NOT_FOUND, "there is no partition 'shrt'");
   if (due(h, r->options, r->tag, "launch-wait")) {
     h->progress(h, "waiting for the fake controller");
     while (!h->should_abort(h)) (void)usleep(5000);
@@ -219,7 +222,11 @@ static void poll_one(const hato_host *h, const hato_launch *l, job *j) {
     if (ended(j->pids[i])) {
       tell_end(h, l, j, i);
     } else if (going) {
-      hato_member m = {.size = sizeof m, .first = i, .count = 1, .state = HATO_MEMBER_RUNNING, .host = "fakenode",
+      hato_member m = {.size = sizeof m,
+                       .first = i,
+                       .count = 1,
+                       .state = HATO_MEMBER_RUNNING,
+                       .host = "fakenode",
                        .job = h->format(h, "%d", (int)j->pids[i])};
       h->member(h, l->id, &m);
     }
@@ -231,7 +238,8 @@ static int poll_all(void *state, const hato_host *h, const hato_launch *const *l
     const hato_launch *l = launches[k];
     job *j = find(state, l->id);
     if (j == NULL) continue;
-    if (due(h, l->options, l->tag, "poll-fail")) return h->fail(h, HATO_AGAIN, "the fake controller does not answer");
+    if (due(h, l->options, l->tag, "poll-fail"))
+      return h->fail(h, HATO_AGAIN, "the fake controller does not answer");
     if (due(h, l->options, l->tag, "poll-hang")) hang();
     if (due(h, l->options, l->tag, "poll-crash")) abort();
     if (due(h, l->options, l->tag, "forgotten")) {
@@ -250,10 +258,12 @@ static int poll_all(void *state, const hato_host *h, const hato_launch *const *l
   return HATO_OK;
 }
 
-static int cancel(void *state, const hato_host *h, const hato_launch *l, const uint32_t *members, uint32_t n) {
+static int cancel(void *state, const hato_host *h, const hato_launch *l, const uint32_t *members,
+                  uint32_t n) {
   job *j = find(state, l->id);
   (void)members, (void)n;
-  if (due(h, l->options, l->tag, "cancel-fail")) return h->fail(h, HATO_AGAIN, "the fake controller does not answer");
+  if (due(h, l->options, l->tag, "cancel-fail"))
+    return h->fail(h, HATO_AGAIN, "the fake controller does not answer");
   if (j == NULL) return h->fail(h, HATO_NOT_FOUND, "fake knows no launch %s", l->tag);
   j->cancelled = true;
   for (uint32_t i = 0; i < j->count; i++) {
@@ -266,7 +276,8 @@ static int adopt(void *state, const hato_host *h, const hato_launch *l, hato_lau
   job *j = find(state, l->id);
   if (due(h, l->options, l->tag, "adopt-crash")) abort();
   record->len = (uint32_t)snprintf((char *)record->bytes, sizeof record->bytes, "fake %s", l->tag);
-  if (l->record_len > 0 && (l->record_len != record->len || memcmp(l->record, record->bytes, record->len) != 0))
+  if (l->record_len > 0 &&
+      (l->record_len != record->len || memcmp(l->record, record->bytes, record->len) != 0))
     return h->fail(h, HATO_NOT_FOUND, "the record is of another launch");
   if (j != NULL) return HATO_OK;
   const char *path = h->format(h, "%s/%s.pids", folder(), l->tag);
@@ -301,8 +312,16 @@ static void close_fake(void *state, const hato_host *h) {
 
 static const hato_option_row options[] = {
     {.name = "fault", .type = HATO_OPTION_ENUM, .def = "none", .values = faults, .help = "What goes wrong."},
-    {.name = "fault-times", .type = HATO_OPTION_INT, .def = "1", .max = 1000, .help = "How often; 0: always."},
-    {.name = "queue-polls", .type = HATO_OPTION_INT, .def = "1", .max = 1000, .help = "Polls for which it is queued."},
+    {.name = "fault-times",
+     .type = HATO_OPTION_INT,
+     .def = "1",
+     .max = 1000,
+     .help = "How often; 0: always."},
+    {.name = "queue-polls",
+     .type = HATO_OPTION_INT,
+     .def = "1",
+     .max = 1000,
+     .help = "Polls for which it is queued."},
     {.name = "partition", .type = HATO_OPTION_STRING, .help = "A partition."},
     {.name = "host", .type = HATO_OPTION_LIST, .help = "A host; repeatable."},
     {.name = "tunnel", .type = HATO_OPTION_BOOL, .help = "Through a tunnel."},

@@ -6,12 +6,14 @@
 static const struct {
   hato_option_row row;
   const char *later[4];
-} options[] = {{{.name = "first", .type = HATO_OPTION_STRING, .def = "1", .help = "One."}, {"a", "b", "c", "d"}},
-               {{.name = "second", .type = HATO_OPTION_STRING, .def = "2", .help = "Two."}, {"a", "b", "c", "d"}}};
+} options[] = {
+    {{.name = "first", .type = HATO_OPTION_STRING, .def = "1", .help = "One."}, {"a", "b", "c", "d"}},
+    {{.name = "second", .type = HATO_OPTION_STRING, .def = "2", .help = "Two."}, {"a", "b", "c", "d"}}};
 
 static int launch(void *state, const hato_host *h, const hato_launch_request *r, hato_launch_record *record) {
   (void)state;
-  if (strcmp(h->option_string(h, r->options, "second"), "2") != 0) return h->fail(h, HATO_INVALID, "rows are misread");
+  if (strcmp(h->option_string(h, r->options, "second"), "2") != 0)
+    return h->fail(h, HATO_INVALID, "rows are misread");
   record->len = 5;
   memcpy(record->bytes, "grown", 5);
   return HATO_OK;
@@ -23,14 +25,17 @@ static int poll_all(void *state, const hato_host *h, const hato_launch *const *l
     struct {
       hato_member m;
       uint64_t later[8];
-    } long_one = {.m = {.size = sizeof long_one, .count = launches[i]->count, .state = HATO_MEMBER_ENDED,
+    } long_one = {.m = {.size = sizeof long_one,
+                        .count = launches[i]->count,
+                        .state = HATO_MEMBER_ENDED,
                         .reason = "as it should"}};
     h->member(h, launches[i]->id, &long_one.m);
   }
   return HATO_OK;
 }
 
-static int cancel(void *state, const hato_host *h, const hato_launch *l, const uint32_t *members, uint32_t n) {
+static int cancel(void *state, const hato_host *h, const hato_launch *l, const uint32_t *members,
+                  uint32_t n) {
   (void)state, (void)h, (void)l, (void)members, (void)n;
   return HATO_OK;
 }

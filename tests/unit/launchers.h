@@ -79,7 +79,8 @@ static inline void bench_log(void *arg, hato__log_level level, const char *id, c
   bench *b = arg;
   pthread_mutex_lock(&b->lock);
   hato__buf_printf(&b->log, "%s %s %s\n", hato__log_level_name(level), id, text);
-  if (getenv("HATO_TEST_VERBOSE") != NULL) fprintf(stderr, "%s %s %s\n", hato__log_level_name(level), id, text);
+  if (getenv("HATO_TEST_VERBOSE") != NULL)
+    fprintf(stderr, "%s %s %s\n", hato__log_level_name(level), id, text);
   pthread_mutex_unlock(&b->lock);
 }
 
@@ -95,7 +96,10 @@ static inline bench *bench_start(uint32_t first_ms, uint32_t interval_ms) {
   (void)snprintf(b->dir, sizeof b->dir, "/tmp/hato-launchers-XXXXXX");
   ck_assert_ptr_nonnull(mkdtemp(b->dir));
   setenv("HATO_FAKE_DIR", b->dir, 1);
-  launchers_options o = {.folders = folders, .hato_binary = self, .event = bench_event, .arg = b,
+  launchers_options o = {.folders = folders,
+                         .hato_binary = self,
+                         .event = bench_event,
+                         .arg = b,
                          .log = {HATO__LOG_DEBUG, bench_log, b},
                          .first_poll_ms = first_ms != 0 ? first_ms : 50,
                          .interval_ms = interval_ms != 0 ? interval_ms : 50};
@@ -124,7 +128,8 @@ typedef struct wanted {
 static inline kept_event *bench_find(bench *b, wanted w, size_t from) {
   for (size_t i = from; i < b->n; i++) {
     kept_event *e = &b->events[i];
-    if (e->type == w.type && e->launch == w.launch && (w.member < 0 || (e->type == LAUNCHERS_MEMBER && e->number == w.member)) &&
+    if (e->type == w.type && e->launch == w.launch &&
+        (w.member < 0 || (e->type == LAUNCHERS_MEMBER && e->number == w.member)) &&
         (w.state < 0 || (int)e->state == w.state))
       return e;
   }
@@ -138,21 +143,25 @@ static inline kept_event *bench_wait_s(bench *b, wanted w, double seconds) {
   until.tv_sec += (time_t)seconds;
   pthread_mutex_lock(&b->lock);
   kept_event *e;
-  while ((e = bench_find(b, w, 0)) == NULL && pthread_cond_timedwait(&b->news, &b->lock, &until) == 0) {}
+  while ((e = bench_find(b, w, 0)) == NULL && pthread_cond_timedwait(&b->news, &b->lock, &until) == 0) {
+  }
   pthread_mutex_unlock(&b->lock);
   return e;
 }
 
-static inline kept_event *must(bench *b, launchers_event_type type, uint64_t launch, int64_t member, int state) {
+static inline kept_event *must(bench *b, launchers_event_type type, uint64_t launch, int64_t member,
+                               int state) {
   kept_event *e = bench_wait_s(b, (wanted){type, launch, member, state}, WAIT_SECONDS);
   if (e == NULL) {
     pthread_mutex_lock(&b->lock);
     for (size_t i = 0; i < b->n; i++)
-      fprintf(stderr, "  event %d launch %d member %u state %d: %s %s\n", (int)b->events[i].type, (int)b->events[i].launch,
-              b->events[i].number, (int)b->events[i].state, b->events[i].text, b->events[i].reason);
+      fprintf(stderr, "  event %d launch %d member %u state %d: %s %s\n", (int)b->events[i].type,
+              (int)b->events[i].launch, b->events[i].number, (int)b->events[i].state, b->events[i].text,
+              b->events[i].reason);
     fprintf(stderr, "%s", b->log.len > 0 ? hato__buf_text(&b->log) : "");
     pthread_mutex_unlock(&b->lock);
-    ck_abort_msg("event %d of launch %d, member %d, state %d did not come", (int)type, (int)launch, (int)member, state);
+    ck_abort_msg("event %d of launch %d, member %d, state %d did not come", (int)type, (int)launch,
+                 (int)member, state);
   }
   return e;
 }
@@ -179,17 +188,22 @@ static inline hato_status launch_words(bench *b, uint64_t id, const char *launch
                                        const char *const *options, const char *const *argv, hato_error *err) {
   char tag[64];
   (void)snprintf(tag, sizeof tag, "t%d.%d", (int)getpid(), (int)id);
-  launchers_request r = {.id = id, .launcher = launcher, .options = options, .argv = argv, .count = count, .tag = tag,
+  launchers_request r = {.id = id,
+                         .launcher = launcher,
+                         .options = options,
+                         .argv = argv,
+                         .count = count,
+                         .tag = tag,
                          .log_dir = b->dir};
   return launchers_launch(b->h, &r, err);
 }
 
 #define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
-#define LAUNCH(b, id, launcher, count, options, ...)                                             \
-  do {                                                                                            \
-    hato_error err_;                                                                              \
+#define LAUNCH(b, id, launcher, count, options, ...)                                            \
+  do {                                                                                          \
+    hato_error err_;                                                                            \
     hato_status rc_ = launch_words(b, id, launcher, count, options, WORDS(__VA_ARGS__), &err_); \
-    ck_assert_msg(rc_ == HATO_OK, "%s", err_.text);                                              \
+    ck_assert_msg(rc_ == HATO_OK, "%s", err_.text);                                             \
   } while (0)
 
 static inline bool alive(const char *job) {
@@ -198,10 +212,10 @@ static inline bool alive(const char *job) {
 }
 
 /* The program is also `hato launcher-host`. */
-#define LAUNCHERS_MAIN(suite)                                                                       \
-  int main(int argc, char **argv) {                                                                \
+#define LAUNCHERS_MAIN(suite)                                                                              \
+  int main(int argc, char **argv) {                                                                        \
     if (argc == 2 && strcmp(argv[1], "launcher-host") == 0) return launchers_host_main(LAUNCHERS_HOST_FD); \
-    return unit_main(suite, argc, argv);                                                           \
+    return unit_main(suite, argc, argv);                                                                   \
   }
 
 #endif

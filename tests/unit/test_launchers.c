@@ -33,7 +33,8 @@ UNIT_TEST(one_that_exits) {
 
 UNIT_TEST(several_know_their_number_and_have_their_own_session) {
   bench *b = bench_start(0, 0);
-  LAUNCH(b, 1, "local", 5, NULL, "sh", "-c", "echo $HATO_MEMBER $HATO_LAUNCH_TAG; ps -o sid= -p $$; ls /proc/self/fd; echo $$");
+  LAUNCH(b, 1, "local", 5, NULL, "sh", "-c",
+         "echo $HATO_MEMBER $HATO_LAUNCH_TAG; ps -o sid= -p $$; ls /proc/self/fd; echo $$");
   must(b, LAUNCHERS_ENDED, 1, -1, -1);
   for (int i = 0; i < 5; i++) {
     kept_event *e = must(b, LAUNCHERS_MEMBER, 1, i, HATO_MEMBER_ENDED);
@@ -53,7 +54,8 @@ UNIT_TEST(several_know_their_number_and_have_their_own_session) {
 UNIT_TEST(cancel_asks_then_kills) {
   bench *b = bench_start(0, 0);
   LAUNCH(b, 1, "local", 2, WORDS("grace=200ms"), "sleep", "100");
-  LAUNCH(b, 2, "local", 1, WORDS("grace=200ms"), "sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done");
+  LAUNCH(b, 2, "local", 1, WORDS("grace=200ms"), "sh", "-c",
+         "trap '' TERM; echo ready; while :; do sleep 0.05; done");
   kept_event *e = must(b, LAUNCHERS_MEMBER, 2, 0, HATO_MEMBER_RUNNING);
   while (strcmp(read_text(e->log_path), "ready\n") != 0) usleep(1000);
   ck_assert_int_eq(launchers_cancel(b->h, 1, NULL), HATO_OK);
@@ -129,7 +131,11 @@ UNIT_TEST(no_such_program_is_said_so) {
 
 UNIT_TEST(a_log_folder_that_is_not_there) {
   bench *b = bench_start(0, 0);
-  launchers_request r = {.id = 1, .launcher = "local", .argv = WORDS("true"), .count = 1, .tag = "t",
+  launchers_request r = {.id = 1,
+                         .launcher = "local",
+                         .argv = WORDS("true"),
+                         .count = 1,
+                         .tag = "t",
                          .log_dir = "/nowhere/at/all"};
   ck_assert_int_eq(launchers_launch(b->h, &r, NULL), HATO_OK);
   HAS(must(b, LAUNCHERS_FAILED, 1, -1, -1)->text, "/nowhere/at/all");
@@ -138,8 +144,14 @@ UNIT_TEST(a_log_folder_that_is_not_there) {
 
 UNIT_TEST(secrets_by_standard_input_and_environment) {
   bench *b = bench_start(0, 0);
-  launchers_request r = {.id = 1, .launcher = "local", .argv = WORDS("sh", "-c", "cat; echo; echo ${X-none}"), .count = 2,
-                         .tag = "secret", .log_dir = b->dir, .secret_way = HATO_SECRET_STDIN, .secret = "s3cr3t",
+  launchers_request r = {.id = 1,
+                         .launcher = "local",
+                         .argv = WORDS("sh", "-c", "cat; echo; echo ${X-none}"),
+                         .count = 2,
+                         .tag = "secret",
+                         .log_dir = b->dir,
+                         .secret_way = HATO_SECRET_STDIN,
+                         .secret = "s3cr3t",
                          .secret_len = 6};
   hato_error err;
   ck_assert_msg(launchers_launch(b->h, &r, &err) == HATO_OK, "%s", err.text);
@@ -176,7 +188,10 @@ UNIT_TEST(a_host_program_that_reaps_all_children) {
   bench_end(b);
 }
 
-static void count_signal(int sig) { (void)sig; abort(); }
+static void count_signal(int sig) {
+  (void)sig;
+  abort();
+}
 
 UNIT_TEST(signals_of_the_host_program_stay_with_it) {
   struct sigaction act = {.sa_handler = count_signal};
@@ -228,7 +243,8 @@ UNIT_TEST(adopted_by_another_host) {
 /* Voluntary context switches of all threads. */
 static long switches(void) {
   char command[160], text[64] = "";
-  snprintf(command, sizeof command, "cat /proc/%d/task/*/status | awk '/^voluntary/ {n += $2} END {print n}'", (int)getpid());
+  snprintf(command, sizeof command, "cat /proc/%d/task/*/status | awk '/^voluntary/ {n += $2} END {print n}'",
+           (int)getpid());
   FILE *f = popen(command, "r");
   ck_assert_ptr_nonnull(f);
   ck_assert_ptr_nonnull(fgets(text, sizeof text, f));
@@ -320,7 +336,8 @@ UNIT_TEST(described) {
   ck_assert_int_eq(launchers_describe(b->h, "local", &info, &err), HATO_OK);
   ck_assert(info->usable && info->path == NULL && info->trouble == NULL);
   json_t *j = launchers_info_json(info);
-  ck_assert_str_eq(json_string_value(json_object_get(json_array_get(json_object_get(j, "options"), 0), "name")), "grace");
+  ck_assert_str_eq(
+      json_string_value(json_object_get(json_array_get(json_object_get(j, "options"), 0), "name")), "grace");
   json_decref(j);
   launchers_info_free(info);
   ck_assert_int_eq(launchers_describe(b->h, "lokal", &info, &err), HATO_NOT_FOUND);

@@ -18,7 +18,8 @@ static void count(void *arg, const char *check, launchers_verdict verdict, const
 
 static counted conform(bench *b, const char *what, hato_status expected) {
   counted n = {0};
-  launchers_conformance c = {.log_dir = b->dir, .patience_ms = (uint32_t)(10000 * UNIT_PATIENCE), .report = count, .arg = &n};
+  launchers_conformance c = {
+      .log_dir = b->dir, .patience_ms = (uint32_t)(10000 * UNIT_PATIENCE), .report = count, .arg = &n};
   hato_error err;
   hato_status rc = launchers_conform(b->h, what, &c, &err);
   ck_assert_msg(rc == expected, "%d: %s\n%s", rc, err.text, n.words);

@@ -39,7 +39,8 @@ UNIT_TEST_LIMIT(options_are_checked_before_anything_is_launched, 20) {
   hato_error err;
   LAUNCH(b, 1, "fake", 1, WORDS("partion=short"), "true"); /* not described yet: comes later */
   HAS(must(b, LAUNCHERS_FAILED, 1, -1, -1)->text, "partition");
-  ck_assert_int_eq(launch_words(b, 2, "fake", 1, WORDS("partion=short"), WORDS("true"), &err), HATO_NOT_FOUND);
+  ck_assert_int_eq(launch_words(b, 2, "fake", 1, WORDS("partion=short"), WORDS("true"), &err),
+                   HATO_NOT_FOUND);
   HAS(err.text, "partition");
   ck_assert_int_eq(launch_words(b, 2, "fake", 1, WORDS("mem=12"), WORDS("true"), &err), HATO_INVALID);
   ck_assert_int_eq(launch_words(b, 2, "fake", 1, WORDS("time=0.5s"), WORDS("true"), &err), HATO_INVALID);
@@ -253,8 +254,14 @@ UNIT_TEST_LIMIT(a_module_of_a_later_minor_works, 20) {
 
 UNIT_TEST_LIMIT(a_way_for_secrets_that_is_not_offered, 20) {
   bench *b = bench_start(0, 0);
-  launchers_request r = {.id = 1, .launcher = "grown", .argv = WORDS("true"), .count = 1, .tag = "t", .secret = "x",
-                         .secret_len = 1, .secret_way = HATO_SECRET_STDIN};
+  launchers_request r = {.id = 1,
+                         .launcher = "grown",
+                         .argv = WORDS("true"),
+                         .count = 1,
+                         .tag = "t",
+                         .secret = "x",
+                         .secret_len = 1,
+                         .secret_way = HATO_SECRET_STDIN};
   ck_assert_int_eq(launchers_launch(b->h, &r, NULL), HATO_OK);
   ck_assert_int_eq(must(b, LAUNCHERS_FAILED, 1, -1, -1)->status, HATO_NOT_SUPPORTED);
   bench_end(b);
@@ -274,6 +281,70 @@ UNIT_TEST_LIMIT(the_end_of_the_host_is_bounded_by_a_hanging_module, 30) {
   ck_assert_ptr_nonnull(bench_find(b, (wanted){LAUNCHERS_FAILED, 2, -1, -1}, 0));
   ck_assert_ptr_nonnull(bench_find(b, (wanted){LAUNCHERS_ENDED, 1, -1, -1}, 0));
   bench_end(b);
+}
+
+/* The pid of the fake's process, of which the log told last. */
+static pid_t fake_process(bench *b) {
+  pid_t pid = 0;
+  pthread_mutex_lock(&b->lock);
+  for (const char *at = hato__buf_text(&b->log); (at = strstr(at, "fake: process ")) != NULL; at++)
+    pid = atoi(at + 14);
+  pthread_mutex_unlock(&b->lock);
+  ck_assert_int_gt(pid, 0);
+  return pid;
+}
+
+UNIT_TEST_LIMIT(a_process_killed_while_idle_is_started_again, 20) {
+  bench *b = bench_start(0, 0);
+  LAUNCH(b, 1, "fake", 1, NULL, "sleep", "100");
+  must(b, LAUNCHERS_MEMBER, 1, 0, HATO_MEMBER_RUNNING);
+  launchers_member_known(b->h, 1, 0, true);
+  pid_t first = fake_process(b);
+  ck_assert_int_eq(kill(first, SIGKILL), 0);
+  HAS(must(b, LAUNCHERS_TROUBLE, 1, -1, -1)->text, "signal 9");
+  end(b, 1);
+  ck_assert_int_ne(fake_process(b), first);
+  ck_assert(kill(first, 0) < 0); /* and reaped */
+  bench_end(b);
+}
+
+UNIT_TEST_LIMIT(a_process_that_is_killed_again_and_again_is_left_for_a_while, 20) {
+  bench *b = bench_start(0, 0);
+  LAUNCH(b, 1, "fake", 1, WORDS("fault=adopt-crash", "fault-times=2"), "sleep", "100");
+  must(b, LAUNCHERS_MEMBER, 1, 0, HATO_MEMBER_RUNNING);
+  ck_assert_int_eq(kill(fake_process(b), SIGKILL), 0);
+  must(b, LAUNCHERS_TROUBLE, 1, -1, -1);
+  end(b, 1); /* two adoptions crash, the third, seconds later, does not */
+  bench_end(b);
+}
+
+UNIT_TEST_LIMIT(the_process_ends_with_a_host_that_is_killed, 20) {
+  int fds[2];
+  ck_assert_int_eq(pipe(fds), 0);
+  pid_t host = fork();
+  if (host == 0) {
+    bench *b = bench_start(0, 0);
+    LAUNCH(b, 1, "fake", 1, NULL, "sleep", "1");
+    must(b, LAUNCHERS_SUBMITTED, 1, -1, -1);
+    pid_t pid = fake_process(b);
+    if (write(fds[1], &pid, sizeof pid) != sizeof pid) abort();
+    (void)pause();
+  }
+  pid_t pid = 0;
+  ck_assert_int_eq(read(fds[0], &pid, sizeof pid), sizeof pid);
+  ck_assert_int_eq(kill(pid, 0), 0);
+  kill(host, SIGKILL);
+  waitpid(host, NULL, 0);
+  char path[64], state[64] = "";
+  snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+  for (FILE *f; (f = fopen(path, "r")) != NULL;) { /* gone, or a zombie that nobody reaps */
+    bool read_it = fscanf(f, "%*d (%*[^)]) %63s", state) == 1;
+    fclose(f);
+    if (!read_it || state[0] == 'Z') break;
+    usleep(2000);
+  }
+  close(fds[0]);
+  close(fds[1]);
 }
 
 /* ---- misuse ---- */
@@ -299,8 +370,12 @@ static void misused(const char *name, const char *words, const char *more) {
 UNIT_TEST_LIMIT(wrong_magic, 20) { misused("bad_magic", "hato_launcher_bad_magic.so", "0x00001234"); }
 UNIT_TEST_LIMIT(wrong_major, 20) { misused("bad_major", "launcher ABI 2.7", "this hato has 1.0"); }
 UNIT_TEST_LIMIT(wrong_size, 20) { misused("bad_size", "40 bytes", "expected at least"); }
-UNIT_TEST_LIMIT(missing_symbol, 20) { misused("bad_symbol", "exports no 'hato_launcher_module'", "hato_launcher_bad_symbol.so"); }
-UNIT_TEST_LIMIT(missing_operation, 20) { misused("bad_operation", "'cancel' is NULL", "hato_launcher_bad_operation.so"); }
+UNIT_TEST_LIMIT(missing_symbol, 20) {
+  misused("bad_symbol", "exports no 'hato_launcher_module'", "hato_launcher_bad_symbol.so");
+}
+UNIT_TEST_LIMIT(missing_operation, 20) {
+  misused("bad_operation", "'cancel' is NULL", "hato_launcher_bad_operation.so");
+}
 UNIT_TEST_LIMIT(wrong_name, 20) { misused("bad_name", "calls itself 'slurm'", "expected 'bad_name'"); }
 UNIT_TEST_LIMIT(wrong_option, 20) { misused("bad_option", "many", "nodes"); }
 UNIT_TEST_LIMIT(crash_when_loaded, 20) { misused("bad_crash", "signal 6", "bad_crash"); }
@@ -330,7 +405,8 @@ UNIT_TEST_LIMIT(no_object_at_all, 20) {
   ck_assert(hato__self_exe(self, sizeof self));
   launchers *h = NULL;
   hato_error err;
-  ck_assert_int_eq(launchers_create(&(launchers_options){.folders = folders, .hato_binary = self}, &h, &err), HATO_OK);
+  ck_assert_int_eq(launchers_create(&(launchers_options){.folders = folders, .hato_binary = self}, &h, &err),
+                   HATO_OK);
   launchers_info *info = NULL;
   ck_assert_int_eq(launchers_describe(h, "text", &info, &err), HATO_OK);
   HAS(info->trouble, path);
@@ -342,7 +418,9 @@ UNIT_TEST_LIMIT(no_object_at_all, 20) {
   ck_assert_int_eq(launchers_launch(h, &r, &err), HATO_NOT_SUPPORTED);
   launchers_destroy(h, 0);
   /* A program that is something else. */
-  ck_assert_int_eq(launchers_create(&(launchers_options){.folders = folders, .hato_binary = "/bin/true"}, &h, &err), HATO_OK);
+  ck_assert_int_eq(
+      launchers_create(&(launchers_options){.folders = folders, .hato_binary = "/bin/true"}, &h, &err),
+      HATO_OK);
   ck_assert_int_eq(launchers_describe(h, "text", &info, &err), HATO_OK);
   HAS(info->trouble, "exited with 0");
   launchers_info_free(info);

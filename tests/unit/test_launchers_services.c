@@ -47,7 +47,8 @@ static const char *shell(const char *command) {
   return out;
 }
 
-static const char *const hard[] = {"printf", "<%s>\\n", "a b", "it's", "$HOME", "`id`", "\\", "\\n\\\\", "!!", "\"", "é;|&", "", "*", NULL};
+static const char *const hard[] = {"printf",  "<%s>\\n", "a b", "it's", "$HOME", "`id`", "\\",
+                                   "\\n\\\\", "!!",      "\"",  "é;|&", "",      "*",    NULL};
 #define HARD_OUT "<a b>\n<it's>\n<$HOME>\n<`id`>\n<\\>\n<\\n\\\\>\n<!!>\n<\">\n<é;|&>\n<>\n<*>\n"
 
 UNIT_TEST(words_survive_a_shell) {
@@ -84,7 +85,8 @@ UNIT_TEST(templates) {
   const hato_template_value v[] = {{"daemon", "hato daemon 'a b'"}, {"i", "3"}, {"none", NULL}};
   ck_assert_str_eq(h->expand(h, "qsub -t {i} {daemon} {daemon:q}{none}", v, 3),
                    "qsub -t 3 hato daemon 'a b' 'hato daemon '\\''a b'\\'''");
-  ck_assert_str_eq(h->expand(h, "${HOME} {{i} awk '{print $1}' { } {", v, 3), "${HOME} {i} awk '{print $1}' { } {");
+  ck_assert_str_eq(h->expand(h, "${HOME} {{i} awk '{print $1}' { } {", v, 3),
+                   "${HOME} {i} awk '{print $1}' { } {");
   ck_assert_str_eq(h->expand(h, "", NULL, 0), "");
   ck_assert_ptr_null(h->expand(h, "x {deamon}", v, 3));
   HAS(t->runner.words, "{daemon}");
@@ -125,8 +127,11 @@ UNIT_TEST(options) {
   ck_assert_int_eq(launchers__set(t->conf, WORDS("flag=yes"), &err), HATO_INVALID);
   HAS(err.text, "must");
   ck_assert_int_eq(launchers__set(t->conf, WORDS("must=1", "time=0.2s"), &err), HATO_INVALID);
-  ck_assert_msg(launchers__set(t->conf, WORDS("must=1", "flag=yes", "mem=2G", "time=1:30:00", "line=a", "line=b", "colour=green"),
-                               &err) == HATO_OK, "%s", err.text);
+  ck_assert_msg(launchers__set(
+                    t->conf,
+                    WORDS("must=1", "flag=yes", "mem=2G", "time=1:30:00", "line=a", "line=b", "colour=green"),
+                    &err) == HATO_OK,
+                "%s", err.text);
   const hato_launcher_options *o = (const void *)t->conf;
   ck_assert(h->option_bool(h, o, "flag") && h->option_is_set(h, o, "flag") && !h->option_is_set(h, o, "n"));
   ck_assert_int_eq(h->option_int(h, o, "n"), 4);
@@ -150,8 +155,12 @@ UNIT_TEST(options) {
 UNIT_TEST(commands) {
   tried *t = begin();
   const hato_host *h = &t->runner.host;
-  hato_run r = {.size = sizeof r, .argv = WORDS("sh", "-c", "tr a-z A-Z; echo oops >&2; pwd; echo $X; exit 5"), .input = "words\n",
-                .input_len = 6, .cwd = "/usr", .env = WORDS("X=yes")};
+  hato_run r = {.size = sizeof r,
+                .argv = WORDS("sh", "-c", "tr a-z A-Z; echo oops >&2; pwd; echo $X; exit 5"),
+                .input = "words\n",
+                .input_len = 6,
+                .cwd = "/usr",
+                .env = WORDS("X=yes")};
   ck_assert_int_eq(h->run(h, &r), HATO_OK);
   ck_assert_int_eq(r.exit_code, 5);
   ck_assert_str_eq(r.out, "WORDS\n/usr\nyes\n");
@@ -185,7 +194,8 @@ UNIT_TEST(commands_with_much_input_and_output) {
   r = (hato_run){.size = sizeof r, .argv = WORDS("cat"), .input = big, .input_len = n, .output_max = 1000};
   ck_assert_int_eq(h->run(h, &r), HATO_OK);
   ck_assert(r.out_len == 1000 && memcmp(r.out, big + n - 1000, 1000) == 0);
-  r = (hato_run){.size = sizeof r, .argv = WORDS("true"), .input = big, .input_len = n}; /* which reads nothing */
+  r = (hato_run){
+      .size = sizeof r, .argv = WORDS("true"), .input = big, .input_len = n}; /* which reads nothing */
   sigset_t pipe_signal;
   sigemptyset(&pipe_signal);
   sigaddset(&pipe_signal, SIGPIPE);
@@ -223,8 +233,9 @@ UNIT_TEST(last_lines) {
   ck_assert_int_ge(fd, 0);
   ck_assert_str_eq(launchers__tail(&a, path), "");
   for (int i = 0; i < 5000; i++) dprintf(fd, "line %d\n", i);
-  ck_assert_str_eq(launchers__tail(&a, path), "line 4990\nline 4991\nline 4992\nline 4993\nline 4994\nline 4995\n"
-                                              "line 4996\nline 4997\nline 4998\nline 4999");
+  ck_assert_str_eq(launchers__tail(&a, path),
+                   "line 4990\nline 4991\nline 4992\nline 4993\nline 4994\nline 4995\n"
+                   "line 4996\nline 4997\nline 4998\nline 4999");
   char *wide = calloc(1, 9000);
   memset(wide, 'x', 8999);
   dprintf(fd, "%s\n\n", wide);
@@ -237,12 +248,31 @@ UNIT_TEST(last_lines) {
 }
 
 UNIT_TEST(messages_survive_the_way) {
-  launchers_request q = {.id = 7, .launcher = "x", .options = WORDS("a=1"), .argv = WORDS("p", "", "\xff\xfe"), .count = 3, .dial_in = true,
-                         .dial_arg = 1, .dial_urls = WORDS("tcp://a:1", "ipc:///b"), .tag = "t", .secret_way = 1, .secret = "s\0t",
-                         .secret_len = 3, .env = WORDS("A=b"), .cores = 2};
+  launchers_request q = {.id = 7,
+                         .launcher = "x",
+                         .options = WORDS("a=1"),
+                         .argv = WORDS("p", "", "\xff\xfe"),
+                         .count = 3,
+                         .dial_in = true,
+                         .dial_arg = 1,
+                         .dial_urls = WORDS("tcp://a:1", "ipc:///b"),
+                         .tag = "t",
+                         .secret_way = 1,
+                         .secret = "s\0t",
+                         .secret_len = 3,
+                         .env = WORDS("A=b"),
+                         .cores = 2};
   const uint32_t members[] = {1, 2};
-  launchers__call c = {.op = LAUNCHERS__ADOPT, .id = 9, .deadline_ms = 5, .path = "/x", .request = &q, .record = (const uint8_t *)"rec",
-                       .record_len = 3, .members = members, .n_members = 2, .grown = true};
+  launchers__call c = {.op = LAUNCHERS__ADOPT,
+                       .id = 9,
+                       .deadline_ms = 5,
+                       .path = "/x",
+                       .request = &q,
+                       .record = (const uint8_t *)"rec",
+                       .record_len = 3,
+                       .members = members,
+                       .n_members = 2,
+                       .grown = true};
   hato__buf b = {0};
   launchers__put_call(&b, &c);
   for (size_t cut = 0; cut <= b.len; cut++) { /* cut anywhere it is refused, whole it is the same */
@@ -252,7 +282,8 @@ UNIT_TEST(messages_survive_the_way) {
     bool whole = launchers__get_call(&in, &a, &d);
     ck_assert(whole == (cut == b.len));
     if (whole) {
-      ck_assert(d.op == c.op && d.id == 9 && d.grown && d.n_members == 2 && d.members[1] == 2 && d.record_len == 3);
+      ck_assert(d.op == c.op && d.id == 9 && d.grown && d.n_members == 2 && d.members[1] == 2 &&
+                d.record_len == 3);
       ck_assert_str_eq(d.request->argv[2], "\xff\xfe");
       ck_assert_str_eq(d.request->dial_urls[1], "ipc:///b");
       ck_assert(memcmp(d.request->secret, "s\0t", 3) == 0 && d.request->log_dir == NULL);

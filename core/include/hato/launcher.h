@@ -61,10 +61,10 @@ extern "C" {
 #define HATO_LAUNCHER_ABI_MAJOR 1
 #define HATO_LAUNCHER_ABI_MINOR 0
 
-#define HATO_RECORD_MAX 256      /* bytes of a launch's record */
-#define HATO_LAUNCH_MAX 100000   /* members of a launch */
-#define HATO_SECRET_MAX 4096     /* bytes of a secret */
-#define HATO_TAG_MAX 63          /* letters of a tag */
+#define HATO_RECORD_MAX 256    /* bytes of a launch's record */
+#define HATO_LAUNCH_MAX 100000 /* members of a launch */
+#define HATO_SECRET_MAX 4096   /* bytes of a secret */
+#define HATO_TAG_MAX 63        /* letters of a tag */
 
 #if defined(__GNUC__)
 #define HATO_PRINTF(format_at, args_at) __attribute__((format(printf, format_at, args_at)))
@@ -73,8 +73,7 @@ extern "C" {
 #endif
 
 /* True when a struct of the other side reaches as far as this field. */
-#define HATO_HAS(type, object, field) \
-  ((object)->size >= offsetof(type, field) + sizeof((object)->field))
+#define HATO_HAS(type, object, field) ((object)->size >= offsetof(type, field) + sizeof((object)->field))
 
 typedef struct hato_host hato_host;
 /* The option values of one launch; read by the getters of hato_host. Never NULL. */
@@ -102,7 +101,8 @@ typedef struct hato_option_row {
   uint32_t type;    /* hato_option_type */
   uint32_t flags;   /* HATO_OPTION_* */
   const char *def;  /* default, as it would be typed; NULL: none. Not of a list */
-  int64_t min, max; /* INT, SIZE (bytes), DURATION (ms): inclusive; both 0: no limits; max below min: no upper one */
+  /* INT, SIZE (bytes), DURATION (ms): inclusive; both 0: no limits; max below min: no upper one. */
+  int64_t min, max;
   const char *const *values; /* ENUM: NULL-terminated */
   const char *metavar;       /* for help, as "N"; NULL: one that fits the type */
   const char *help;          /* a sentence or some */
@@ -111,13 +111,13 @@ typedef struct hato_option_row {
 /* ---- a launch ---------------------------------------------------------------- */
 
 /* How a daemon gets its secret. */
-#define HATO_SECRET_STDIN 1u       /* request->secret on its standard input, then end of file */
-#define HATO_SECRET_FILE 2u        /* it reads secret_file itself: its machine sees this one's files. Nothing to do */
+#define HATO_SECRET_STDIN 1u /* request->secret on its standard input, then end of file */
+#define HATO_SECRET_FILE 2u  /* it reads secret_file itself: its machine sees our files. Nothing to do */
 #define HATO_SECRET_ENVIRONMENT 4u /* request->secret in the variable secret_env, unseen by others */
 
 /* Of a launcher (hato_launcher.flags) or, where `plan` says otherwise, of a launch. */
-#define HATO_LAUNCHER_SHARES_HOST 1u     /* members run on this machine: the dispatcher deals them its cores */
-#define HATO_LAUNCHER_NEEDS_LISTEN 2u    /* daemons dial from other machines: the dispatcher must listen beyond loopback */
+#define HATO_LAUNCHER_SHARES_HOST 1u /* members run on this machine: the dispatcher deals them its cores */
+#define HATO_LAUNCHER_NEEDS_LISTEN 2u /* daemons dial from other machines: loopback will not do */
 #define HATO_LAUNCHER_CANCELS_MEMBERS 4u /* cancel can end some members of a launch */
 #define HATO_LAUNCHER_DEFAULT_COUNT 8u   /* a launch may leave the count to `plan` */
 
@@ -127,17 +127,20 @@ typedef struct hato_launch_request {
   uint32_t size;
   uint32_t count; /* members to start, from 1 to HATO_LAUNCH_MAX; they are numbered from 0 */
   uint64_t id;    /* of the launch, while the dispatcher lives */
-  const char *tag; /* unique for ever, [A-Za-z0-9_.-]{1,63}: for job names and logs; adopt may have nothing else */
-  uint32_t flags;  /* HATO_LAUNCH_* */
+  /* Unique for ever, [A-Za-z0-9_.-]{1,63}: for job names and logs; adopt may have nothing else. */
+  const char *tag;
+  uint32_t flags; /* HATO_LAUNCH_* */
   uint32_t argc;
-  const char *const *argv; /* the words to run, NULL-terminated; argv[0] a path or to be looked up there */
+  /* The words to run, NULL-terminated. argv[0] is a path or to be looked up there; of DIAL_IN this
+   * machine's hato by its absolute path. */
+  const char *const *argv;
   /* argv[dial_arg] is dial_urls joined by commas: a launcher that tunnels puts its own end of the
    * tunnel there, as tcp://127.0.0.1:PORT or ipc://PATH. 0: no such word. */
   uint32_t dial_arg;
-  uint32_t cores; /* wanted for each member; 0: as the options say, else one */
+  uint32_t cores;               /* wanted for each member; 0: as the options say, else one */
   const char *const *dial_urls; /* where the dispatcher listens, NULL-terminated; never NULL */
   const char *const *env;       /* NAME=VALUE to add, NULL-terminated, never NULL. Not secret */
-  uint32_t secret_way; /* one HATO_SECRET_*, of those offered; 0: nothing to hand over */
+  uint32_t secret_way;          /* one HATO_SECRET_*, of those offered; 0: nothing to hand over */
   uint32_t secret_len;
   const void *secret;      /* STDIN, ENVIRONMENT: the bytes; also NUL-terminated */
   const char *secret_env;  /* ENVIRONMENT: the variable's name; else NULL */
@@ -160,7 +163,8 @@ typedef struct hato_launch {
   uint32_t count;
   uint64_t id;
   const char *tag;
-  const unsigned char *record; /* as launch or adopt filled it; of length 0: unknown (adopt: find it by tag) */
+  /* As launch or adopt filled it; of length 0: unknown (adopt: find it by tag). */
+  const unsigned char *record;
   uint32_t record_len;
   uint32_t flags; /* HATO_LAUNCH_* */
   const char *log_dir;
@@ -234,14 +238,21 @@ typedef struct hato_spawn {
   const char *log_path;    /* its output is appended to this file, created 0600; NULL: /dev/null */
   /* Results. */
   int32_t pid;
-  int32_t pidfd; /* the module closes it; readable when the process ended. -1: it has ended and was reaped by others */
+  /* The module closes it; readable when the process ended. -1: it has ended and others reaped it. */
+  int32_t pidfd;
 } hato_spawn;
 
 typedef struct hato_template_value {
   const char *name, *value;
 } hato_template_value;
 
-enum { HATO_LEVEL_ERROR = 0, HATO_LEVEL_WARN = 1, HATO_LEVEL_NOTICE = 2, HATO_LEVEL_INFO = 3, HATO_LEVEL_DEBUG = 4 };
+enum {
+  HATO_LEVEL_ERROR = 0,
+  HATO_LEVEL_WARN = 1,
+  HATO_LEVEL_NOTICE = 2,
+  HATO_LEVEL_INFO = 3,
+  HATO_LEVEL_DEBUG = 4
+};
 
 /* The table of services. Each is there (not NULL); those of a later minor are behind
  * HATO_HAS. None may be called outside an operation, nor from another thread. */
@@ -284,13 +295,18 @@ struct hato_host {
 
   /* Values of options, by name. A name or type that the rows lack is the module's mistake: 0 or
    * NULL, logged. Texts as of alloc. */
-  int (*option_is_set)(const hato_host *host, const hato_launcher_options *o, const char *name); /* by a user */
+  /* By a user, not by default. */
+  int (*option_is_set)(const hato_host *host, const hato_launcher_options *o, const char *name);
   int (*option_bool)(const hato_host *host, const hato_launcher_options *o, const char *name);
   int64_t (*option_int)(const hato_host *host, const hato_launcher_options *o, const char *name);
-  uint64_t (*option_size)(const hato_host *host, const hato_launcher_options *o, const char *name);     /* bytes */
-  uint64_t (*option_duration)(const hato_host *host, const hato_launcher_options *o, const char *name); /* ms */
-  const char *(*option_string)(const hato_host *host, const hato_launcher_options *o, const char *name); /* NULL: none */
-  int (*option_enum)(const hato_host *host, const hato_launcher_options *o, const char *name); /* index; -1: none */
+  /* Bytes. */
+  uint64_t (*option_size)(const hato_host *host, const hato_launcher_options *o, const char *name);
+  /* Milliseconds. */
+  uint64_t (*option_duration)(const hato_host *host, const hato_launcher_options *o, const char *name);
+  /* NULL: none. */
+  const char *(*option_string)(const hato_host *host, const hato_launcher_options *o, const char *name);
+  /* The index in its values; -1: none. */
+  int (*option_enum)(const hato_host *host, const hato_launcher_options *o, const char *name);
   /* NULL-terminated, never NULL. */
   const char *const *(*option_list)(const hato_host *host, const hato_launcher_options *o, const char *name);
 };
@@ -335,13 +351,15 @@ typedef struct hato_launcher {
   /* What a launch with these options will be: its count, where its daemons dial from, how they get
    * their secret, their number. Checks what rows cannot (options that exclude each other, a host
    * list). Optional. Idempotent, submits nothing, should not block for long. */
-  int (*plan)(void *state, const hato_host *host, const hato_launcher_options *options, hato_launch_plan *plan);
+  int (*plan)(void *state, const hato_host *host, const hato_launcher_options *options,
+              hato_launch_plan *plan);
 
   /* Starts request->count members and fills record (size is set, len is 0). Required. May block,
    * until they are submitted, not until they run. All or none: on failure nothing is left
    * running. Never called again for the same id, but after a deadline or a crash in the
    * middle adopt asks for its tag. */
-  int (*launch)(void *state, const hato_host *host, const hato_launch_request *request, hato_launch_record *record);
+  int (*launch)(void *state, const hato_host *host, const hato_launch_request *request,
+                hato_launch_record *record);
 
   /* Reports, by the service `member`, the members of all n launches: one query to the scheduler
    * for all, never one each. Required. Idempotent. A launch that the scheduler forgot has ended, for
@@ -371,10 +389,9 @@ typedef struct hato_launcher {
   void (*close)(void *state, const hato_host *host);
 } hato_launcher;
 
-#define HATO_LAUNCHER_HEAD                                                        \
-  .magic = HATO_LAUNCHER_MAGIC, .abi_major = HATO_LAUNCHER_ABI_MAJOR,             \
-  .abi_minor = HATO_LAUNCHER_ABI_MINOR, .size = (uint32_t)sizeof(hato_launcher), \
-  .option_size = (uint32_t)sizeof(hato_option_row)
+#define HATO_LAUNCHER_HEAD                                                                                  \
+  .magic = HATO_LAUNCHER_MAGIC, .abi_major = HATO_LAUNCHER_ABI_MAJOR, .abi_minor = HATO_LAUNCHER_ABI_MINOR, \
+  .size = (uint32_t)sizeof(hato_launcher), .option_size = (uint32_t)sizeof(hato_option_row)
 
 /* What the module exports. */
 extern HATO_API const hato_launcher hato_launcher_module;
