@@ -10,6 +10,7 @@
 #define SWEEP_NS (600 * HATO__SEC)
 
 static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
+static uint64_t later_at(const dispatcher *d) { return hato__list_empty(&d->later) ? UINT64_MAX : d->later_at; }
 
 static void beat(dispatcher *d, uint64_t now) {
   if (now < d->next_beat) return;
@@ -75,13 +76,14 @@ static void *clock_thread(void *arg) {
     sched_tick(d->sched, now);
     beat(d, now);
     sweep(d, now);
+    if (now >= later_at(d)) outbox_now(d);
     uint64_t at = least(look_idle(d, now), look_process(d, now));
     dispatcher_unlock(d);
     work_pump(d);
     dispatcher_flush(d);
     dispatcher_lock(d);
     at = least(at, least(d->next_beat, d->next_sweep));
-    at = least(at, sched_deadline(d->sched));
+    at = least(at, least(sched_deadline(d->sched), later_at(d)));
     if (!d->stopping && at > hato__now()) sleep_until(d, at);
   }
   dispatcher_unlock(d);
@@ -89,7 +91,7 @@ static void *clock_thread(void *arg) {
 }
 
 void clock_soon(dispatcher *d) {
-  if (sched_deadline(d->sched) < d->tick_at) pthread_cond_signal(&d->tick);
+  if (least(sched_deadline(d->sched), later_at(d)) < d->tick_at) pthread_cond_signal(&d->tick);
 }
 
 hato_status clock_start(dispatcher *d, hato_error *err) {

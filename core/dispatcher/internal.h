@@ -93,7 +93,8 @@ struct peer {
   unsigned refs;   /* the connection's, sched's (until OWNER_END), and those of a flush */
   bool introduced; /* CLIENT or DAEMON was received */
   bool closed;
-  hato__link dirty; /* in d->dirty */
+  hato__link dirty; /* in d->dirty or d->later */
+  bool later;       /* in the latter */
   hato__link link;  /* in d->peers */
   _Atomic uint64_t heard; /* when a frame came last */
   outbox out;
@@ -263,6 +264,8 @@ struct dispatcher {
   uint64_t ok, failed; /* tasks resolved, ever */
 
   hato__link peers, dirty;
+  hato__link later;  /* peers whose answer may wait for something to go with … */
+  uint64_t later_at; /* … until then */
   unsigned n_peers, n_clients;
   client *clients; /* by owner */
   worker *workers; /* by handle */
@@ -311,6 +314,8 @@ void worker_free(worker *w);
 /* ---- outbox.c: with the lock, but fill, flush ---- */
 hato__buf *outbox_bytes(peer *p, size_t *begun); /* append whole frames, then outbox_done */
 void outbox_done(peer *p, size_t begun);
+void outbox_done_later(peer *p, size_t begun); /* it may wait a little for something to go with */
+void outbox_now(dispatcher *d);                /* what waited so is sent */
 void outbox_data(peer *p, net_data *data, const uint8_t *at, uint32_t len); /* all refs are taken here */
 void outbox_piece(peer *p, net_data *data, const uint8_t *at, uint32_t len);
 void outbox_assign(peer *p, chunk *c, uint64_t first, uint32_t count, uint32_t attempt);

@@ -54,6 +54,7 @@ hato_status dispatcher_create(const dispatcher_options *o, dispatcher **out, hat
   if (!d) return hato__fail(err, HATO_NO_MEMORY, "no memory for a dispatcher");
   hato__list_init(&d->peers);
   hato__list_init(&d->dirty);
+  hato__list_init(&d->later);
   hato__list_init(&d->spooling);
   hato__list_init(&d->waits);
   d->next_task = 1;

@@ -11,6 +11,8 @@
  * would be answered is read from it, until the outbox is under the second. */
 #define CLIENT_PAUSE (8u << 20)
 #define CLIENT_RESUME (1u << 20)
+/* What may wait for something to go with waits for so long. */
+#define LATER_NS (2 * HATO__MS)
 
 static out_item *list_add(out_list *l) {
   if (l->n == l->cap) {
@@ -31,12 +33,40 @@ static void list_free(out_list *l) {
 /* Without memory for a frame the peer can no longer be told the truth: it is closed. */
 static void out_of_memory(peer *p) { net_close(p->conn, HATO_NO_MEMORY, "out of memory"); }
 
-static void touched(peer *p, uint64_t bytes) {
-  p->out.waiting += bytes;
-  if (!hato__linked(&p->dirty)) {
+/* Daemons first: while they work there is time to wake the others. */
+static void make_dirty(peer *p) {
+  if (p->later) {
+    p->later = false;
+    hato__list_remove(&p->dirty);
+  } else if (hato__linked(&p->dirty)) {
+    return;
+  } else {
     p->refs++;
+  }
+  if (p->kind == PEER_WORKER) {
+    hato__list_push_front(&p->d->dirty, &p->dirty);
+  } else {
     hato__list_push(&p->d->dirty, &p->dirty);
   }
+}
+
+static void make_dirty_later(peer *p) {
+  dispatcher *d = p->d;
+  if (hato__linked(&p->dirty)) return;
+  p->refs++;
+  p->later = true;
+  if (hato__list_empty(&d->later)) d->later_at = hato__now() + LATER_NS;
+  hato__list_push(&d->later, &p->dirty);
+  clock_soon(d);
+}
+
+void outbox_now(dispatcher *d) {
+  while (!hato__list_empty(&d->later)) make_dirty(HATO__ENTRY(d->later.next, peer, dirty));
+}
+
+static void touched(peer *p, uint64_t bytes) {
+  p->out.waiting += bytes;
+  make_dirty(p);
   if (p->kind != PEER_CLIENT || p->out.waiting + p->out.waiting_pieces < CLIENT_PAUSE) return;
   client *c = client_of(p);
   if (c->paused || !c->owner) return;
@@ -50,7 +80,7 @@ hato__buf *outbox_bytes(peer *p, size_t *begun) {
   return &p->out.bytes;
 }
 
-void outbox_done(peer *p, size_t begun) {
+static void done(peer *p, size_t begun, bool later) {
   outbox *o = &p->out;
   if (o->bytes.failed) {
     out_of_memory(p);
@@ -74,8 +104,16 @@ void outbox_done(peer *p, size_t begun) {
     }
     *i = (out_item){.kind = OUT_BYTES, .len = (uint32_t)len};
   }
-  touched(p, len);
+  if (later) {
+    o->waiting += len;
+    make_dirty_later(p);
+  } else {
+    touched(p, len);
+  }
 }
+
+void outbox_done(peer *p, size_t begun) { done(p, begun, false); }
+void outbox_done_later(peer *p, size_t begun) { done(p, begun, true); }
 
 void outbox_data(peer *p, net_data *data, const uint8_t *at, uint32_t len) {
   if (p->closed) return;
