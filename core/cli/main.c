@@ -3,6 +3,7 @@
 
 #include "base/version.h"
 #include "cli/early.h"
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,8 +56,9 @@ static int run_verb(const cli_verb *verb, int argc, char **argv) {
   int level = hato__conf_get_enum(c.conf, "log-level");
   c.log = (hato__log){.level = (hato__log_level)level, .write = hato__log_to_fd, .arg = &c.log_fd};
   int code = verb->run(&c);
+  if (code == CLI_OK && (fflush(stdout) != 0 || ferror(stdout)))
+    code = errno == EPIPE ? 128 + SIGPIPE : cli_fail(&c, CLI_FAILED, "cannot write the output: %s", strerror(errno));
   hato__conf_destroy(c.conf);
-  if (fflush(stdout) != 0 && code == CLI_OK) code = CLI_FAILED;
   return code;
 }
 

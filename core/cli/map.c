@@ -58,7 +58,7 @@ static int prepare(map *m) {
   const char *pattern = m->command.output_to;
   m->whole = pattern && strstr(pattern, "{#}");
   /* How many there are is known the sooner the more is read ahead. */
-  if (m->progress.on) m->in.ahead = MAP_HELD;
+  if (m->progress.on) m->in.ahead = MAP_INPUTS;
   if (m->whole) m->in.ahead = SIZE_MAX;
   int code = cli_task_pool_open(c, &m->pool, &m->embedded);
   if (code) return code;
@@ -82,9 +82,10 @@ static int run(cli *c) {
   while (m.head) {
     batch *b = m.head;
     m.head = b->next;
-    cli_map_batch_free(b);
+    cli_map_batch_free(&m, b);
   }
   hato_queue_release(m.queue);
+  cli_spill_close(&m.spill);
   cli_lines_close(&m.in);
   cli_emit_free(&m.emit);
   cli_task_command_free(&m.command);

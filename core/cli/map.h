@@ -6,15 +6,18 @@
 #include "cli/lines.h"
 #include "cli/progress.h"
 #include "cli/signals.h"
+#include "cli/spill.h"
 #include "cli/task.h"
 
 enum {
-  MAP_WINDOW = 100000,     /* tasks beyond the next to be printed, at most */
-  MAP_WINDOW_FIRST = 8192, /* as long as nothing is known of their output */
+  MAP_WINDOW = 100000,      /* tasks beyond the next to be printed, at most */
+  MAP_WINDOW_FIRST = 16384, /* as long as nothing is known of their output */
   MAP_WINDOW_LEAST = 256,
   MAP_NAMED = 5, /* failed tasks that are named */
 };
-#define MAP_HELD (64u << 20) /* bytes of output held back, and of inputs, that stop submitting */
+#define MAP_MEMORY (64u << 20)       /* bytes of output that are held back in memory; more goes to a file */
+#define MAP_HELD (UINT64_C(1) << 30) /* bytes of output held back that stop submitting */
+#define MAP_INPUTS (64u << 20)       /* bytes of inputs, read ahead or submitted, at most */
 
 /* The inputs of one submission. */
 typedef struct batch {
@@ -22,7 +25,8 @@ typedef struct batch {
   hato_array *array;
   char *text;
   hato_argument *inputs;
-  bool *seen; /* which came from the queue: only what was counted is printed */
+  bool *seen;     /* which came from the queue: only what was counted is printed */
+  spilled **disk; /* those that wait on disk; NULL: none does */
   size_t count, printed;
   uint64_t bytes; /* of its inputs */
 } batch;
@@ -41,11 +45,13 @@ typedef struct map {
   bool whole; /* one submission of all inputs: {#} in --output-to counts within a submission */
   batch *head, *tail;
   uint64_t submitted, resolved, printed, failed, failed_printed;
-  uint64_t held;        /* bytes of output that are resolved and not printed */
+  uint64_t held;   /* bytes of output that are resolved and not printed, */
+  uint64_t memory; /* of which in memory */
+  spill spill;
   uint64_t output;      /* bytes of output of all that are resolved */
   uint64_t pending;     /* bytes of inputs that are submitted and not printed */
   uint64_t last_result; /* clock: ns */
-  bool gather; /* results have just come */
+  bool gather;          /* results have just come */
   int signal;
 } map;
 
@@ -56,6 +62,6 @@ void cli_map_print(map *m);
 void cli_map_progress(map *m);
 /* A line on standard error, "hato map: text", beside the output. */
 void cli_map_say(map *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void cli_map_batch_free(batch *b);
+void cli_map_batch_free(map *m, batch *b);
 
 #endif

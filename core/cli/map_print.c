@@ -65,7 +65,9 @@ static void print_one(map *m, const hato_argument *input, const hato_result *r) 
   m->printed++;
 }
 
-void cli_map_batch_free(batch *b) {
+void cli_map_batch_free(map *m, batch *b) {
+  for (size_t i = b->printed; b->disk && i < b->count; i++) cli_spill_free(&m->spill, b->disk[i]);
+  free(b->disk);
   hato_array_release(b->array);
   free(b->text);
   free(b->inputs);
@@ -73,20 +75,44 @@ void cli_map_batch_free(batch *b) {
   free(b);
 }
 
+/* The next result of a batch, wherever it waits; false: it has not come, or is not to be had. */
+static bool next_result(map *m, batch *b, hato_result *r) {
+  size_t i = b->printed;
+  if (!b->seen[i]) return false;
+  if (!b->disk || !b->disk[i]) {
+    if (hato_array_result(b->array, i, r) != HATO_OK) return false;
+    m->memory -= r->out_size + r->err_size;
+    return true;
+  }
+  if (cli_spill_get(&m->spill, b->disk[i], r)) return true;
+  m->emit.state = EMIT_FAILED;
+  m->emit.error = errno;
+  return false;
+}
+
+static void done_with(map *m, batch *b) {
+  size_t i = b->printed++;
+  if (b->disk && b->disk[i]) {
+    cli_spill_free(&m->spill, b->disk[i]);
+  } else {
+    hato_array_forget(b->array, i);
+  }
+}
+
 void cli_map_print(map *m) {
   while (m->head && m->emit.state == EMIT_OK) {
     batch *b = m->head;
     hato_result r;
     while (b->printed < b->count && m->emit.state == EMIT_OK) {
-      if (!b->seen[b->printed] || hato_array_result(b->array, b->printed, &r) != HATO_OK) break;
+      if (!next_result(m, b, &r)) break;
       print_one(m, &b->inputs[b->printed], &r);
-      hato_array_forget(b->array, b->printed++);
+      done_with(m, b);
     }
     if (b->printed < b->count) break;
     m->head = b->next;
     if (!m->head) m->tail = NULL;
     m->pending -= b->bytes;
-    cli_map_batch_free(b);
+    cli_map_batch_free(m, b);
   }
   cli_emit_flush(&m->emit);
 }

@@ -19,7 +19,7 @@ static uint64_t room(const map *m) {
   uint64_t window = m->resolved ? MAP_WINDOW : MAP_WINDOW_FIRST;
   uint64_t out = m->submitted - m->printed;
   if (m->whole) return m->in.eof ? UINT64_MAX : 0;
-  if (m->held >= MAP_HELD || m->pending >= MAP_HELD) return 0;
+  if (m->held >= MAP_HELD || m->pending >= MAP_INPUTS) return 0;
   if (m->output) {
     uint64_t each = m->output / m->resolved + 1,
              by_output = (MAP_HELD - m->held) / each + (m->resolved - m->printed);
@@ -35,13 +35,13 @@ static int submit(map *m, size_t max) {
   if (b) b->count = cli_lines_take(&m->in, max, &b->text, &b->inputs);
   if (b && b->count) b->seen = calloc(b->count, sizeof *b->seen);
   if (!b || !b->seen) {
-    if (b) cli_map_batch_free(b);
+    if (b) cli_map_batch_free(m, b);
     return cli_fail(m->c, CLI_FAILED, "out of memory");
   }
   for (size_t i = 0; i < b->count; i++) b->bytes += b->inputs[i].size + sizeof *b->inputs;
   hato_status st = hato_submit_array(m->pool, m->spec, b->inputs, b->count, 0, m->queue, &b->array, &err);
   if (st) {
-    cli_map_batch_free(b);
+    cli_map_batch_free(m, b);
     cli_emit_bar(&m->emit, NULL);
     return cli_fail(m->c, cli_code(st), "%s", err.text);
   }
@@ -70,15 +70,29 @@ static int feed(map *m) {
 
 /* ---- results ---- */
 
+/* To disk, unless its turn has come or there is no room. */
+static void put_away(map *m, batch *b, size_t index, const hato_result *r) {
+  if (b == m->head && index == b->printed) return;
+  if (!b->disk) b->disk = calloc(b->count, sizeof(spilled *));
+  if (!b->disk) return;
+  b->disk[index] = cli_spill_put(&m->spill, r);
+  if (!b->disk[index]) return;
+  m->memory -= r->out_size + r->err_size;
+  hato_array_forget(b->array, index);
+}
+
 static void count(map *m, const hato_completion *c, size_t n) {
   hato_result r;
   for (size_t i = 0; i < n; i++) {
     if (hato_array_result(c[i].array, c[i].index, &r) != HATO_OK) continue;
-    ((batch *)hato_array_tag(c[i].array))->seen[c[i].index] = true;
+    batch *b = hato_array_tag(c[i].array);
+    b->seen[c[i].index] = true;
     m->resolved++;
     m->failed += cli_task_failed(&r);
     m->held += r.out_size + r.err_size;
     m->output += r.out_size + r.err_size;
+    m->memory += r.out_size + r.err_size;
+    if (m->memory > MAP_MEMORY) put_away(m, b, c[i].index, &r);
   }
 }
 

@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import termios
+from pathlib import Path
 
 from harness import HATO, Case, limit, main
 
@@ -210,6 +211,25 @@ class Map(Case):
 
     def full(self, fd):
         return struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0" * 4))[0] >= 60000
+
+    @limit(120)
+    def test_what_waits_for_an_early_task_is_held_on_disk(self):
+        os.mkfifo(self.cwd / "go")
+        n, size = 3000, 60000
+        running = self.start_hato("map", "--embedded", "-j", "2", "-a", self.inputs(n), "--progress=always",
+                                  f"test {{}} != 1 || read x < go; printf '%0{size}d\\n' {{}}")
+        self.wait_for(lambda: f"] {n - 1} of {n} done" in running.err(), 80, "all but the first")
+        status = Path(f"/proc/{running.pid}/status").read_text()
+        peak = int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
+        if not os.environ.get("HATO_SANITIZE"):
+            self.assertLess(peak, 140 * 1024, "KiB, of 180 MB of output")
+        self.assertEqual(running.out(), "")
+        (self.cwd / "go").write_text("x\n")
+        done = running.wait(60)
+        self.assertEqual(done.rc, 0)
+        lines = done.out.splitlines()
+        self.assertEqual([int(line.lstrip("0")) for line in lines], list(range(1, n + 1)))
+        self.assertEqual({len(line) for line in lines}, {size})
 
     @limit(120)
     def test_ten_thousand_commands(self):

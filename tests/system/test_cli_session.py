@@ -221,6 +221,23 @@ class Up(Case):
         self.assertIn("launch 1 by local: 2 of 2 connected", self.hato("status").out)
         self.assertIn("launcher", self.hato("launch", "--launcher", "nosuch", rc=None).err)
 
+    def test_launchers_are_listed_and_shown(self):
+        self.assertRegex(self.hato("launchers").out, r"(?m)^local +\S")
+        self.assertIn("local", [one["name"] for one in self.hato_json("launchers")])
+        self.assertIn("local", self.hato("launchers", "show", "local").out)
+        self.assertIn("nosuch", self.hato("launchers", "show", "nosuch", rc=2).err)
+        self.assertIn("show NAME", self.hato("launchers", "shwo", rc=2).err)
+
+    def test_reports_that_cannot_be_written(self):
+        self.hato("up", "-n", "0")
+        for words in ("status", "status --json", "tasks", "submit true", "output 1", "help map"):
+            done = self.run_command("sh", "-c", f"hato submit true > /dev/null; hato {words} > /dev/full", rc=None)
+            self.assertNotEqual(done.rc, 0, words)
+            if words not in ("help map", "output 1"):
+                self.assertIn("No space left", done.err, words)
+        done = self.run_command("bash", "-c", "hato submit --array 1-20000 true; hato tasks --json | head -n 1; echo ${PIPESTATUS[0]}")
+        self.assertEqual(done.err, "")
+
     def test_options_of_embedded_pools_are_said_to_be_passed_over(self):
         self.hato("up", "-n", "1")
         done = self.hato("map", "-j", "3", "echo", "{}", input="a\n")
