@@ -73,14 +73,14 @@ hato_status cli_lines_read(lines *l, hato_error *err) {
   return HATO_OK;
 }
 
-size_t cli_lines_take(lines *l, size_t max, char **text, hato_argument **inputs) {
+size_t cli_lines_take(lines *l, size_t max, size_t limit, char **text, hato_argument **inputs) {
   size_t n = l->ready < max ? l->ready : max, k = 0;
   const char *from = (const char *)l->buf.data + l->start, *at = from;
   *text = NULL;
   *inputs = n ? malloc(n * sizeof **inputs) : NULL;
   if (!*inputs) return 0;
   const char *end = (const char *)l->buf.data + l->buf.len;
-  for (; k < n; k++) {
+  for (; k < n && (size_t)(at - from) <= limit; k++) {
     const char *stop = memchr(at, l->end, (size_t)(end - at));
     if (!stop) break;
     (*inputs)[k] = (hato_argument){at, (size_t)(stop - at)};

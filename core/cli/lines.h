@@ -26,8 +26,8 @@ void cli_lines_close(lines *l);
 bool cli_lines_wanted(const lines *l);
 /* Reads what there is, once; blocks when there is nothing. TOO_LARGE: a line without an end. */
 hato_status cli_lines_read(lines *l, hato_error *err);
-/* Takes up to max lines: their bytes, and each one's place in them. malloc'd, the caller's. Returns how many.
- */
-size_t cli_lines_take(lines *l, size_t max, char **text, hato_argument **inputs);
+/* Takes up to max lines, and no further ones beyond `bytes`: their text, and each one's place in it.
+ * malloc'd, the caller's. Returns how many. */
+size_t cli_lines_take(lines *l, size_t max, size_t bytes, char **text, hato_argument **inputs);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define SUBMISSION_MAX (4u << 20) /* bytes of inputs: they are given back when all of it is printed */
 #define GATHER_MS 5
 #define GATHER_FROM 16 /* tasks under way: with fewer, somebody may wait for each */
 
@@ -32,7 +33,7 @@ static uint64_t room(const map *m) {
 static int submit(map *m, size_t max) {
   hato_error err;
   batch *b = calloc(1, sizeof *b);
-  if (b) b->count = cli_lines_take(&m->in, max, &b->text, &b->inputs);
+  if (b) b->count = cli_lines_take(&m->in, max, m->whole ? SIZE_MAX : SUBMISSION_MAX, &b->text, &b->inputs);
   if (b && b->count) b->seen = calloc(b->count, sizeof *b->seen);
   if (!b || !b->seen) {
     if (b) cli_map_batch_free(m, b);

@@ -70,7 +70,7 @@ static int read_inputs(cli *c, submission *s, const char *path) {
   while (!code && !l.eof)
     if (cli_lines_read(&l, &err)) code = cli_fail(c, CLI_FAILED, "%s", err.text);
   size_t ready = l.ready;
-  if (!code) s->count = cli_lines_take(&l, ready, &s->text, &s->inputs);
+  if (!code) s->count = cli_lines_take(&l, ready, SIZE_MAX, &s->text, &s->inputs);
   if (!code && s->count < ready) code = cli_fail(c, CLI_FAILED, "out of memory");
   if (!code && ready == 0) code = cli_fail(c, CLI_USAGE, "%s has no lines: there is nothing to submit", path);
   cli_lines_close(&l);
