@@ -199,7 +199,7 @@ static uint32_t or_default(uint32_t v, uint32_t def) { return v != 0 ? v : def; 
 static void get_rows(hato__reader *in, launchers_info *info, hato_error *err) {
   launchers__arena a = {0};
   uint32_t n = hato__read_u32(in);
-  if (n > hato__reader_left(in)) in->failed = true;
+  if (n > hato__reader_left(in) / 33) in->failed = true; /* an empty row's bytes */
   hato_option_row *rows = in->failed ? NULL : launchers__alloc(&a, ((size_t)n + 1) * sizeof *rows);
   for (uint32_t i = 0; rows != NULL && i < n && !in->failed; i++) get_row(in, &a, &rows[i]);
   if (rows == NULL || in->failed || info->name == NULL ||

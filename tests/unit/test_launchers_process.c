@@ -328,10 +328,13 @@ UNIT_TEST_LIMIT(the_process_ends_with_a_host_that_is_killed, 20) {
     must(b, LAUNCHERS_SUBMITTED, 1, -1, -1);
     pid_t pid = fake_process(b);
     if (write(fds[1], &pid, sizeof pid) != sizeof pid) abort();
+    if (write(fds[1], b->dir, sizeof b->dir) != sizeof b->dir) abort();
     (void)pause();
   }
   pid_t pid = 0;
+  char dir[sizeof((bench *)0)->dir];
   ck_assert_int_eq(read(fds[0], &pid, sizeof pid), sizeof pid);
+  ck_assert_int_eq(read(fds[0], dir, sizeof dir), sizeof dir);
   ck_assert_int_eq(kill(pid, 0), 0);
   kill(host, SIGKILL);
   waitpid(host, NULL, 0);
@@ -345,6 +348,9 @@ UNIT_TEST_LIMIT(the_process_ends_with_a_host_that_is_killed, 20) {
   }
   close(fds[0]);
   close(fds[1]);
+  char *command = hato__printf("rm -rf '%s'", dir);
+  ck_assert_int_eq(system(command), 0);
+  free(command);
 }
 
 /* ---- misuse ---- */
