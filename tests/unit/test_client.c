@@ -424,6 +424,22 @@ UNIT_TEST(wrong_calls_are_refused_with_words) {
   hato_pool_close(q);
 }
 
+/* A host that ends without closing: it ends at once, in peace, and its daemons with it. */
+UNIT_TEST(a_pool_that_was_never_closed_does_not_hold_up_exit) {
+  pid_t pid = fork(); /* before NNG was used here */
+  if (pid == 0) {
+    signal(SIGPIPE, SIG_DFL);
+    hato_pool *p = pool_open();
+    hato_spec *s = shell(p, "exec sleep {}");
+    hato_future *busy = submit(p, s, "60"), *f = submit(p, s, "0");
+    bool right = result_of(f).error == 0 && !hato_future_resolved(busy);
+    exit(right ? 0 : 1);
+  }
+  int status = -1;
+  POLL_FOR(waitpid(pid, &status, WNOHANG) == pid);
+  ck_assert_int_eq(status, 0);
+}
+
 UNIT_TEST(null_handles_are_harmless) {
   hato_pool_close(NULL);
   hato_spec_release(NULL);
