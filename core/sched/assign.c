@@ -36,7 +36,10 @@ static uint64_t appetite(sched *s, s_daemon *d, uint32_t each) {
   uint64_t room = d->slots + target > held ? d->slots + target - held : 0;
   if (d->grant == 0) {
     if (held > low || s->now - d->progress_ns > sched__patience(s)) return 0;
-    uint64_t share = share_of(s, d->slots, s->usable_slots);
+    /* Less than a round trip's work is not worth sharing out: slots that are long busy would
+     * make crumbs of the shares of those that work. */
+    uint64_t share = share_of(s, d->slots, s->usable_slots), least = target * SCHED_TRIP_NS / s->cfg.ahead_ns;
+    if (share < least) share = least;
     if (share > room) share = room;
     d->grant = share < UINT32_MAX ? (uint32_t)share : UINT32_MAX;
   }
