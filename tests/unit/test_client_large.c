@@ -74,6 +74,13 @@ UNIT_TEST_LIMIT(an_array_with_arguments_of_all_sizes, 20) {
   free(bytes);
 }
 
+static bool all(const void *bytes, size_t n, int value) {
+  const char *at = bytes;
+  for (size_t i = 0; i < n; i++)
+    if (at[i] != value) return false;
+  return true;
+}
+
 UNIT_TEST_LIMIT(both_streams_of_a_command, 20) {
   hato_pool *p = pool_open();
   hato_spec *s = shell(p, "head -c 3000000 /dev/zero; head -c 2000001 /dev/zero | tr '\\0' x >&2");
@@ -82,9 +89,7 @@ UNIT_TEST_LIMIT(both_streams_of_a_command, 20) {
   ck_assert_msg(r.error == 0, "%d %s", r.error, r.words);
   ck_assert_uint_eq(r.out_size, 3000000);
   ck_assert_uint_eq(r.err_size, 2000001);
-  const char *out = r.out, *err = r.err;
-  for (size_t i = 0; i < r.out_size; i++) ck_assert(out[i] == 0);
-  for (size_t i = 0; i < r.err_size; i++) ck_assert(err[i] == 'x');
+  ck_assert(all(r.out, r.out_size, 0) && all(r.err, r.err_size, 'x'));
   hato_future_release(f);
   hato_spec_release(s);
   hato_pool_close(p);
