@@ -30,7 +30,6 @@ static void on_closed(void *owner, net_conn *conn, hato_status why, const char *
   dispatcher_lock(d);
   p->closed = true;
   hato__list_remove(&p->link);
-  d->n_peers--;
   d->busy_at = hato__now();
   if (why != HATO_OK && why != HATO_CLOSED)
     hato__info(&d->log, "PEER-CLOSED", "%s: %s", net_peer_of(p->conn)->address, words);
@@ -42,9 +41,12 @@ static void on_closed(void *owner, net_conn *conn, hato_status why, const char *
   }
   spooled_peer_gone(p);
   peer_unref(p);
-  if (d->n_peers == 0) pthread_cond_broadcast(&d->end);
   dispatcher_unlock(d);
   work_pump(d);
+  /* The last touch: with no peer left the dispatcher may be destroyed. */
+  dispatcher_lock(d);
+  if (--d->n_peers == 0) pthread_cond_broadcast(&d->end);
+  dispatcher_unlock(d);
 }
 
 static const net_ops peer_ops = {
