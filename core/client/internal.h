@@ -464,6 +464,7 @@ bool client_larges_credit(sub *s, uint64_t index, const proto_credit *m);
 /* Its task resolves: true when the cell is published as soon as nothing reads the argument. */
 bool client_larges_resolve(sub *s, uint64_t index, cell c);
 bool client_larges_resolved(const sub *s, uint64_t index);
+void client_larges_refused(sub *s, uint64_t index); /* of a detached one: the dispatcher could not keep it */
 /* Adds pieces of arguments with credit. With the lock. */
 void client_larges_fill(hato_pool *p, net_out *out);
 void client_larges_free(sub *s);     /* with the lock */

@@ -198,6 +198,20 @@ bool client_larges_resolve(sub *s, uint64_t index, cell c) {
   return true;
 }
 
+void client_larges_refused(sub *s, uint64_t index) {
+  hato_pool *p = s->pool;
+  large *l = client_larges_find(s, index);
+  net_data *hold = NULL;
+  pool_lock(p);
+  if (l && !l->over) {
+    hold = end(l);
+    s->unsent--;
+    client_sub_handed_over(s);
+  }
+  pool_unlock(p);
+  net_data_unref(hold);
+}
+
 void client_larges_sub_gone(sub *s) {
   for (uint32_t i = 0; i < s->n_larges; i++)
     if (hato__linked(&s->larges[i]->link)) hato__list_remove(&s->larges[i]->link);

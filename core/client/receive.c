@@ -200,8 +200,12 @@ static void resolve_run(hato_pool *p, const proto_run *run) {
       client_fetch_resolve(p, fetched, c);
       continue;
     }
-    sub *s = client_task_find(p, task);
-    if (!s) continue;
+    sub *s = client_table_find(&p->table, task);
+    if (s && (s->flags & PROTO_SUBMIT_DETACHED)) {
+      client_larges_refused(s, task - s->first);
+      continue;
+    }
+    if (!s || client_resolved_already(s, task - s->first)) continue;
     client_stream_forget(p, task);
     client_resolve(s, task - s->first, c);
   }
