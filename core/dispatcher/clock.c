@@ -77,7 +77,7 @@ static void *clock_thread(void *arg) {
     beat(d, now);
     sweep(d, now);
     if (now >= later_at(d)) outbox_now(d);
-    uint64_t at = least(look_idle(d, now), look_process(d, now));
+    uint64_t at = least(room_retry(d, now), least(look_idle(d, now), look_process(d, now)));
     dispatcher_unlock(d);
     work_pump(d);
     dispatcher_flush(d);

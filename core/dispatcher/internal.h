@@ -8,6 +8,7 @@
  *   work.c     sched's actions carried out   submit.c   submissions and their arguments
  *   specs.c    specifications and objects    streams.c  payloads in pieces
  *   kept.c     results of detached tasks     spooled.c  payloads out of the spool
+ *   room.c     room for kept results
  *   control.c  requests in JSON              tasks.c    lists of tasks
  *   waits.c    who waits for which tasks     status.c   the status object
  *   launch.c   launches                      clock.c    the thread that keeps time
@@ -222,6 +223,7 @@ struct stream { /* output that a daemon sends, from its first piece or its recor
 struct rest { /* what a kept task's output has beyond its record */
   stream_key key;
   hato__spool_ref ref;
+  uint16_t status; /* not 0: why it is not whole */
   UT_hash_handle hh;
 };
 struct sender { /* a payload in the spool on its way to a peer, under credit */
@@ -229,6 +231,7 @@ struct sender { /* a payload in the spool on its way to a peer, under credit */
   peer *to; /* holds a reference */
   hato__spool_ref ref;
   uint64_t at, credit;
+  uint16_t status; /* of its last piece */
   bool busy; /* a thread reads for it */
   bool gone;
   bool owns; /* ref is to be freed with it */
@@ -279,6 +282,8 @@ struct dispatcher {
   uint64_t kept, uncollected; /* detached tasks not forgotten; of these, not fetched either */
   hato__link spooling, waits;
   hato__spool *spool;
+  hato__link unkept;   /* records that the spool has no room for yet */
+  uint64_t next_retry; /* of these */
   bool spool_paused;
 
   net_listener **listeners;
@@ -370,7 +375,7 @@ void streams_worker_gone(worker *w);
 void streams_client_gone(client *c);
 
 /* ---- spooled.c: payloads from the spool to a peer; with the lock ---- */
-void spooled_send(peer *to, const stream_key *key, hato__spool_ref ref);
+void spooled_send(peer *to, const stream_key *key, hato__spool_ref ref, uint16_t status);
 /* With the lock, which is given up while the spool is read. False: nothing of that is being sent. */
 bool spooled_credit(peer *to, const stream_key *key, uint64_t bytes);
 void spooled_peer_gone(peer *to);
@@ -386,11 +391,22 @@ const brief *kept_brief(const submission *s, uint64_t task); /* NULL: untouched 
 /* error: the record's own, or why it could not be kept whole. */
 void kept_record(submission *s, const proto_result *r, int error);
 void kept_error(submission *s, uint64_t first, uint64_t count, int error, const char *words);
-void kept_rest(submission *s, const stream_key *key, hato__spool_ref ref);
+void kept_rest(submission *s, const stream_key *key, hato__spool_ref ref, uint16_t status);
 void kept_fetch(client *c, uint64_t task);
 uint64_t kept_forget(dispatcher *d, uint64_t first, uint64_t last);
 void kept_expire(dispatcher *d);
 void kept_free(submission *s);
+
+/* ---- room.c: with the lock ---- */
+void room_check(dispatcher *d); /* detached tasks wait while there is little room */
+bool room_full(dispatcher *d, hato_error *why); /* no further detached submission is taken */
+/* Puts a record into the spool, or holds it in memory until there is room. */
+void room_put(submission *s, uint64_t task, brief *b, const void *record, uint32_t len);
+const uint8_t *room_held(dispatcher *d, uint64_t task, uint32_t *len); /* a record held so; NULL: none */
+void room_forget(dispatcher *d, uint64_t task);
+void room_put_away(dispatcher *d); /* what was held, as far as there is room */
+uint64_t room_retry(dispatcher *d, uint64_t now); /* does so when it is time; when to do so again */
+void room_drop(dispatcher *d);
 
 /* ---- control.c, tasks.c, status.c: with the lock ---- */
 void control_request(client *c, const proto_text *m);

@@ -5,25 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* With less room than this in the spool, detached tasks are not started. */
-static uint64_t low_water(dispatcher *d) {
-  uint64_t part = hato__spool_limit(d->spool) / 16;
-  return part < (64u << 20) ? part : (64u << 20);
-}
-
-static void check_room(dispatcher *d) {
-  bool low = !hato__spool_has_room(d->spool, low_water(d));
-  if (low == d->spool_paused) return;
-  d->spool_paused = low;
-  sched_owner_pause(d->sched, SCHED_SHARED_OWNER, low);
-  if (low) {
-    hato__warn(&d->log, "SPOOL-FULL", "the spool in %s is nearly full: detached tasks wait until results are forgotten",
-               d->local_dir);
-  } else {
-    hato__notice(&d->log, "SPOOL-ROOM", "the spool in %s has room again", d->local_dir);
-  }
-}
-
 /* ---- which submission ---- */
 
 hato_status kept_add(submission *s) {
@@ -80,18 +61,6 @@ static brief *brief_make(submission *s, uint64_t task) {
   return *page ? &(*page)[i % BRIEF_PAGE] : NULL;
 }
 
-static void put_record(submission *s, brief *b, const void *record, uint32_t len) {
-  hato_error err;
-  if (hato__spool_put(s->d->spool, record, len, &b->record, &err) == HATO_OK) {
-    check_room(s->d);
-    return;
-  }
-  b->record = (hato__spool_ref){0};
-  if (b->error == 0) b->error = HATO_NO_SPACE;
-  hato__error(&s->d->log, "RESULT-LOST", "the output of a task could not be kept: %s", err.text);
-  check_room(s->d);
-}
-
 void kept_record(submission *s, const proto_result *r, int error) {
   brief *b = brief_make(s, r->task);
   if (!b) {
@@ -103,7 +72,7 @@ void kept_record(submission *s, const proto_result *r, int error) {
   b->wait_status = r->wait_status;
   b->wall_s = (float)((double)r->wall_ns / 1e9);
   if (error == r->error) {
-    put_record(s, b, r->raw, r->raw_len);
+    room_put(s, r->task, b, r->raw, r->raw_len);
     return;
   }
   static const char cut[] = "its output could not be kept whole";
@@ -113,7 +82,7 @@ void kept_record(submission *s, const proto_result *r, int error) {
   changed.words = cut;
   changed.words_len = sizeof cut - 1;
   proto_result_encode(&record, &changed);
-  if (!record.failed) put_record(s, b, record.data, (uint32_t)record.len);
+  if (!record.failed) room_put(s, r->task, b, record.data, (uint32_t)record.len);
   hato__buf_free(&record);
 }
 
@@ -128,14 +97,14 @@ void kept_error(submission *s, uint64_t first, uint64_t count, int error, const 
     proto_result r = {
         .task = t, .error = (uint16_t)error, .words = words, .words_len = (uint32_t)strlen(words)};
     proto_result_encode(&rec, &r);
-    if (!rec.failed) put_record(s, b, rec.data, (uint32_t)rec.len);
+    if (!rec.failed) room_put(s, t, b, rec.data, (uint32_t)rec.len);
     hato__buf_free(&rec);
   }
 }
 
 /* ---- what lies beyond a record ---- */
 
-void kept_rest(submission *s, const stream_key *key, hato__spool_ref ref) {
+void kept_rest(submission *s, const stream_key *key, hato__spool_ref ref, uint16_t status) {
   rest *r = calloc(1, sizeof *r);
   if (!r) {
     hato__spool_free(s->d->spool, &ref);
@@ -144,8 +113,9 @@ void kept_rest(submission *s, const stream_key *key, hato__spool_ref ref) {
   r->key = *key;
   r->key.attempt = 0;
   r->ref = ref;
+  r->status = status;
   HASH_ADD(hh, s->d->rests, key, sizeof r->key, r);
-  check_room(s->d);
+  room_check(s->d);
 }
 
 static rest *rest_find(dispatcher *d, uint64_t task, uint32_t channel) {
@@ -187,7 +157,7 @@ static void fetch_rest(client *c, uint64_t task, uint32_t attempt, uint32_t chan
   key.task = task;
   key.attempt = attempt;
   key.channel = channel;
-  spooled_send(&c->peer, &key, r ? r->ref : (hato__spool_ref){0});
+  spooled_send(&c->peer, &key, r ? r->ref : (hato__spool_ref){0}, r ? r->status : HATO_NO_SPACE);
   spooled_credit(&c->peer, &key, PROTO_WINDOW);
 }
 
@@ -204,15 +174,18 @@ void kept_fetch(client *c, uint64_t task) {
     return;
   }
   collect(d, b);
-  if (b->record.len == 0) {
+  uint32_t held_len = 0;
+  const uint8_t *held = b->record.len ? NULL : room_held(d, task, &held_len);
+  if (b->record.len == 0 && !held) {
     fetch_none(c, task, b->error ? b->error : HATO_NO_SPACE);
     return;
   }
-  uint8_t *record = malloc(b->record.len);
-  size_t got = 0;
-  hato_error err;
+  size_t len = held ? held_len : b->record.len, got = len;
+  uint8_t *record = malloc(len);
+  hato_error err = {0};
   proto_result r;
-  if (!record || hato__spool_read(d->spool, b->record, 0, record, b->record.len, &got, &err) ||
+  if (record && held) memcpy(record, held, len);
+  if (!record || (!held && hato__spool_read(d->spool, b->record, 0, record, len, &got, &err)) ||
       proto_result_decode(&r, record, got, &err)) {
     hato__error(&d->log, "SPOOL-READ", "task %llu: its kept result cannot be read: %s", (unsigned long long)task,
                 record ? err.text : "no memory");
@@ -235,6 +208,7 @@ void kept_fetch(client *c, uint64_t task) {
 
 static void forget_one(submission *s, uint64_t task, brief *b) {
   dispatcher *d = s->d;
+  if (b->record.len == 0) room_forget(d, task);
   if (b->record.len) hato__spool_free(d->spool, &b->record);
   for (uint32_t channel = PROTO_CH_OUT; d->rests && channel <= PROTO_CH_ERR; channel++) {
     rest *r = rest_find(d, task, channel);
@@ -270,7 +244,10 @@ uint64_t kept_forget(dispatcher *d, uint64_t first, uint64_t last) {
     uint64_t to = last < s->first + s->count - 1 ? last : s->first + s->count - 1;
     for (uint64_t t = from; t <= to; t++) {
       brief *b = s->briefs[(t - s->first) / BRIEF_PAGE];
-      if (!b) continue;
+      if (!b) {
+        t += BRIEF_PAGE - 1 - (t - s->first) % BRIEF_PAGE; /* none of its page */
+        continue;
+      }
       b += (t - s->first) % BRIEF_PAGE;
       if (!b->resolved || b->forgotten) continue;
       forget_one(s, t, b);
@@ -280,7 +257,8 @@ uint64_t kept_forget(dispatcher *d, uint64_t first, uint64_t last) {
     submission_settle(s); /* may free it and take it from the list */
     i = kept_from(d, end);
   }
-  check_room(d);
+  room_put_away(d);
+  room_check(d);
   return n;
 }
 

@@ -57,6 +57,7 @@ hato_status dispatcher_create(const dispatcher_options *o, dispatcher **out, hat
   hato__list_init(&d->later);
   hato__list_init(&d->spooling);
   hato__list_init(&d->waits);
+  hato__list_init(&d->unkept);
   d->next_task = 1;
   d->tick_at = UINT64_MAX;
   d->started = d->busy_at = hato__now();
@@ -203,6 +204,7 @@ static void free_submissions(dispatcher *d) {
     }
   }
   free(d->detached);
+  room_drop(d);
   rest *r, *next;
   HASH_ITER(hh, d->rests, r, next) {
     HASH_DEL(d->rests, r);

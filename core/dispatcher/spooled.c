@@ -38,7 +38,7 @@ void spooled_end(dispatcher *d, uint64_t task, uint32_t channel, hato__spool_ref
   if (ref->len) hato__spool_free(d->spool, ref);
 }
 
-void spooled_send(peer *to, const stream_key *key, hato__spool_ref ref) {
+void spooled_send(peer *to, const stream_key *key, hato__spool_ref ref, uint16_t status) {
   sender *s = sender_find(to, key);
   if (!s) {
     s = calloc(1, sizeof *s);
@@ -50,6 +50,7 @@ void spooled_send(peer *to, const stream_key *key, hato__spool_ref ref) {
     to->d->senders = s;
   }
   s->ref = ref;
+  s->status = status;
   s->at = 0;
 }
 
@@ -69,7 +70,7 @@ static net_data *read_piece(sender *s, uint32_t n, uint8_t **frame, uint16_t *st
                    .attempt = s->key.attempt,
                    .channel = (uint8_t)s->key.channel,
                    .last = s->at + n >= s->ref.len || *status,
-                   .status = *status,
+                   .status = s->at + n >= s->ref.len && !*status ? s->status : *status,
                    .len = n};
   proto_piece_head_encode(&head, &m);
   if (data && !head.failed) memcpy(bytes, head.data, PROTO_PIECE_HEAD);

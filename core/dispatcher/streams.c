@@ -93,7 +93,7 @@ void streams_credit_worker(worker *w, const proto_credit *m) {
     const chunk *k = t.data;
     if (k->spooled.len || (k->sub->detached && k->large)) {
       if (!spooled_credit(&w->peer, &key, m->bytes)) {
-        spooled_send(&w->peer, &key, k->spooled);
+        spooled_send(&w->peer, &key, k->spooled, HATO_OK);
         spooled_credit(&w->peer, &key, m->bytes);
       }
     } else if (k->sub->client) {
@@ -168,17 +168,22 @@ static void keep(stream *s) {
 }
 
 static void end_entry(stream *s) {
-  hato__spool_ref ref;
+  hato__spool_ref ref = {0};
   hato_error err;
-  if (!s->entry) return;
-  hato_status st = hato__spool_end(s->entry, &ref, &err);
+  const brief *b = kept_brief(s->sub, s->key.task);
+  if (b && b->resolved) { /* it was cancelled meanwhile: nothing of it is wanted */
+    hato__spool_abort(s->entry);
+    s->entry = NULL;
+    return;
+  }
+  hato_status st = s->entry ? hato__spool_end(s->entry, &ref, &err) : HATO_OK;
   s->entry = NULL;
   if (st) {
     s->status = (uint16_t)st;
+    ref = (hato__spool_ref){0};
     hato__error(&s->from->peer.d->log, "RESULT-LOST", "task %llu: %s", (unsigned long long)s->key.task, err.text);
-  } else {
-    kept_rest(s->sub, &s->key, ref);
   }
+  if (ref.len || s->status) kept_rest(s->sub, &s->key, ref, s->status);
 }
 
 static void stream_ended(stream *s, uint16_t status) {
@@ -201,6 +206,8 @@ static void spool_output(stream *s, const proto_piece *m) {
   dispatcher_lock(d);
   if (st && !s->status) {
     s->status = (uint16_t)st;
+    hato__spool_abort(s->entry); /* what there is of it must not hold up others */
+    s->entry = NULL;
     hato__error(&d->log, "RESULT-LOST", "task %llu: its output is cut: %s", (unsigned long long)m->task, err.text);
   }
   if (m->len) put_credit(&s->from->peer, &s->key, m->len);

@@ -5,9 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A spool with less room than this takes no further detached submission. */
-#define SPOOL_ROOM (1u << 20)
-
 submission *submit_find(client *c, uint64_t seq) {
   submission *s = NULL;
   HASH_FIND(hh, c->by_seq, &seq, sizeof seq, s);
@@ -162,12 +159,8 @@ hato_status submit_open(client *c, const proto_submit *m, hato_error *err) {
     reject(c, m->seq, HATO_CLOSED, "the session is ending");
     return HATO_OK;
   }
-  if ((m->flags & PROTO_SUBMIT_DETACHED) && !hato__spool_has_room(d->spool, SPOOL_ROOM)) {
-    hato_error full;
-    hato__fail(&full, HATO_NO_SPACE,
-               "the spool in %s is full: %llu of %llu MiB are used; `hato forget` gives space back", d->local_dir,
-               (unsigned long long)(hato__spool_used(d->spool) >> 20),
-               (unsigned long long)(hato__spool_limit(d->spool) >> 20));
+  hato_error full;
+  if ((m->flags & PROTO_SUBMIT_DETACHED) && room_full(d, &full)) {
     reject(c, m->seq, HATO_NO_SPACE, full.text);
     return HATO_OK;
   }
@@ -238,6 +231,15 @@ hato_status submit_args(client *c, const proto_args *m, const net_frame *f, hato
   return m->large ? args_large(s, m, err) : args_block(s, m, f, err);
 }
 
+/* Its client need not send the argument any further, nor wait to be asked for it. */
+static void refuse_argument(client *c, uint64_t task, hato_status status) {
+  size_t begun;
+  hato__buf *b = outbox_bytes(&c->peer, &begun);
+  proto_run run = {.first = task, .count = 1, .value = (uint16_t)status};
+  proto_runs_encode(b, PROTO_RESOLVED, &run, 1);
+  outbox_done(&c->peer, begun);
+}
+
 void submit_spooled(chunk *c, hato_status status, const char *words) {
   submission *s = c->sub;
   hato_error err = {0};
@@ -255,6 +257,7 @@ void submit_spooled(chunk *c, hato_status status, const char *words) {
   uint64_t task = c->first;
   if (s->detached) {
     kept_error(s, task, 1, status, words);
+    if (s->client) refuse_argument(s->client, task, status);
   } else if (s->client) {
     size_t begun;
     hato__buf *b = outbox_bytes(&s->client->peer, &begun);
