@@ -14,6 +14,7 @@ class Embedded(Case):
         super().setUp()
         if self.session:
             self.hato("up", "-n", "2")
+            self.addCleanup(lambda: self.hato("down", rc=None))  # a sanitizer looks for leaks at the end
 
     def check_nothing_left(self):
         if self.session:
