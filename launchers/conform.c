@@ -252,7 +252,9 @@ static hato_status run_checks(launchers__suite *s, const launchers_conformance *
 }
 
 static hato_status find_module(launchers__suite *s, const char *name_or_path, hato_error *err) {
-  if (strchr(name_or_path, '/') != NULL || strlen(name_or_path) > sizeof s->name - 1) {
+  size_t len = strlen(name_or_path);
+  bool object = len > 3 && strcmp(name_or_path + len - 3, ".so") == 0;
+  if (object || strchr(name_or_path, '/') != NULL || len > sizeof s->name - 1) {
     size_t n = 0;
     const char *at = launchers__name_of(name_or_path, &n);
     s->path = realpath(name_or_path, NULL);

@@ -37,6 +37,7 @@ void launchers__kept_free(launchers__kept *t) {
   if (t == NULL) return;
   for (uint32_t i = 0; t->members != NULL && i < t->r.count; i++) free_member(&t->members[i]);
   free(t->members);
+  if (t->r.secret != NULL) explicit_bzero((void *)(uintptr_t)t->r.secret, t->r.secret_len);
   launchers__arena_free(&t->mem);
   free(t);
 }

@@ -131,6 +131,18 @@ static hato_status explain(const launchers__process *p, int e, hato_error *err) 
   return hato__fail_errno(err, "cannot execute %s", p->argv[0]);
 }
 
+/* A process that cannot be held cannot be followed. That there is none is no failure: the host
+ * program reaped it in between. */
+static hato_status hold(pid_t pid, int *pidfd, const char *program, hato_error *err) {
+  *pidfd = pidfd_open(pid, 0);
+  if (*pidfd >= 0 || errno == ESRCH) return HATO_OK;
+  hato_status rc = hato__fail_errno(err, "a descriptor of the process of %s", program);
+  (void)kill(pid, SIGKILL);
+  while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+  }
+  return rc;
+}
+
 hato_status launchers__spawn(const launchers__process *p, pid_t *pid, int *pidfd, hato_error *err) {
   *pid = -1;
   *pidfd = -1;
@@ -144,10 +156,7 @@ hato_status launchers__spawn(const launchers__process *p, pid_t *pid, int *pidfd
   if (rc == HATO_OK && env == NULL) rc = hato__fail(err, HATO_NO_MEMORY, "no memory to start %s", p->argv[0]);
   if (rc == HATO_OK) {
     int e = spawn_with(p, &f, env, pid);
-    if (e != 0) rc = explain(p, e, err);
-    /* It fails when the host program reaped the child between: then it has ended. */
-    else
-      *pidfd = pidfd_open(*pid, 0);
+    rc = e != 0 ? explain(p, e, err) : hold(*pid, pidfd, p->argv[0], err);
   }
   if (f.in >= 0) (void)close(f.in);
   if (f.out >= 0) (void)close(f.out);

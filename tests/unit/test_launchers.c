@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 static const char *read_text(const char *path) {
   static char text[65536];
@@ -283,6 +284,30 @@ UNIT_TEST(a_large_parent_spawns_fast) {
   must(b, LAUNCHERS_ENDED, 1, -1, -1);
   bench_end(b);
   munmap(big, n);
+}
+
+static bool any_child(void) { return waitpid(-1, NULL, WNOHANG) >= 0; }
+
+UNIT_TEST(without_descriptors_none_is_left_running) {
+  bench *b = bench_start(0, 0);
+  LAUNCH(b, 1, "local", 1, NULL, "true");
+  must(b, LAUNCHERS_ENDED, 1, -1, -1);
+  struct rlimit old, few;
+  ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
+  few = old;
+  int next = dup(0);
+  ck_assert_int_ge(next, 0);
+  few.rlim_cur = (rlim_t)next + 6;
+  ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+  LAUNCH(b, 2, "local", 20, NULL, "sleep", "100");
+  kept_event *e = must(b, LAUNCHERS_FAILED, 2, -1, -1);
+  ck_assert_int_eq(e->status, HATO_NO_FILES);
+  ck_assert(!any_child());
+  ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+  LAUNCH(b, 2, "local", 20, NULL, "true");
+  must(b, LAUNCHERS_ENDED, 2, -1, -1);
+  close(next);
+  bench_end(b);
 }
 
 UNIT_TEST(destroy_ends_what_was_cancelled) {
