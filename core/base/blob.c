@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define DEFAULT_THRESHOLD (UINT64_C(64) << 20)
+#define DEFAULT_THRESHOLD (UINT64_C(128) << 20)
 
 struct hato__blob {
   const char *dir;

@@ -10,7 +10,7 @@
 typedef struct hato__blob hato__blob;
 
 /* dir: where the file goes when one is needed (borrowed until destroy; NULL:
- * $TMPDIR or /tmp). threshold: bytes kept in memory; 0: 64 MiB. */
+ * $TMPDIR or /tmp). threshold: bytes kept in memory; 0: 128 MiB. */
 hato__blob *hato__blob_create(const char *dir, size_t threshold);
 void hato__blob_destroy(hato__blob *b); /* NULL is fine */
 /* Hint of the final size. May go to the file at once. */

@@ -4,6 +4,7 @@
 #include "base/version.h"
 #include "cli/early.h"
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,8 +63,17 @@ static int run_verb(const cli_verb *verb, int argc, char **argv) {
   return code;
 }
 
+/* Pieces of payloads are 256 KB and short-lived: a heap that gave each back to the system would
+ * spend as much on page faults as on their bytes. */
+static void keep_heap(void) {
+  (void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
+  (void)mallopt(M_TRIM_THRESHOLD, 4 << 20);
+  (void)mallopt(M_TOP_PAD, 1 << 20);
+}
+
 int main(int argc, char **argv) {
   int code;
+  keep_heap();
   /* Executors and launcher hosts touch nothing else of this program: they stay small. */
   if (argc > 1 && cli_early_main(argc, argv, &code)) return code;
   signal(SIGPIPE, SIG_IGN);
