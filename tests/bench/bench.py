@@ -283,18 +283,19 @@ def unequal():
 
 
 def switches(pids):
+    """Of all threads; not those that other programs forced on them."""
     total = 0
     for pid in pids:
         for task in Path(f"/proc/{pid}/task").iterdir():
             for line in (task / "status").read_text().splitlines():
-                if "ctxt_switches" in line:
+                if line.startswith("voluntary_ctxt"):
                     total += int(line.split()[1])
     return total
 
 
 def idle():
-    """A heartbeat wakes who sends it, and at its receiver NNG's poller and one of its threads; who
-    sends is woken by a timer and may be by its lock."""
+    """A heartbeat wakes who sends it, and at its receiver NNG's poller and one of its threads, and each
+    may have to wait for a lock: five switches."""
     window = HEARTBEAT_S if quick else 60
     with World() as w:
         w.up("-n", "2", "--slots", "2")
