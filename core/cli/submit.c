@@ -152,7 +152,7 @@ const cli_verb cli_submit = {
             "that are printed are what wait, output, tasks, cancel and forget take.\n\n"
             "A command of several words is executed as it stands; one single word with blanks or shell "
             "characters is a line "
-            "for /bin/sh. Tasks of an array find their place, from 0, in HATO_TASK_INDEX, and their number "
+            "for /bin/sh. Tasks of an array find their place, from 1, in HATO_TASK_INDEX, and their number "
             "in HATO_TASK_ID.\n",
     .examples = "hato submit -- make test\tprints 17\n"
                 "hato submit --array 1-1000 -- ./simulate --seed {}\tprints 18-1017\n"

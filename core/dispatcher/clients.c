@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-hato_status clients_introduce(client *c, const net_frame *f, hato_error *err) {
+hato_status dispatcher_clients_introduce(client *c, const net_frame *f, hato_error *err) {
   dispatcher *d = c->peer.d;
   proto_client m;
   if (f->type != PROTO_CLIENT)
@@ -33,20 +33,20 @@ hato_status clients_introduce(client *c, const net_frame *f, hato_error *err) {
   return st;
 }
 
-void client_free(client *c) {
+void dispatcher_client_free(client *c) {
   free(c->label);
   free(c);
 }
 
-void clients_gone(client *c) {
+void dispatcher_clients_gone(client *c) {
   dispatcher *d = c->peer.d;
   if (!c->peer.introduced) return;
   d->n_clients--;
-  waits_client_gone(c);
-  tasks_free(c);
-  streams_client_gone(c);
-  submit_client_gone(c);
-  specs_client_gone(c);
+  dispatcher_waits_client_gone(c);
+  dispatcher_tasks_free(c);
+  dispatcher_streams_client_gone(c);
+  dispatcher_submit_client_gone(c);
+  dispatcher_specs_client_gone(c);
   sched_owner_lost(d->sched, hato__now(), c->owner, HATO_CLOSED);
 }
 
@@ -55,7 +55,7 @@ static hato_status on_spec(client *c, const net_frame *f, hato_error *err) {
   hato_status st = proto_spec_part_decode(&m, f->body, f->len, err);
   if (st) return st;
   dispatcher_lock(c->peer.d);
-  st = specs_part(c, &m, err);
+  st = dispatcher_specs_part(c, &m, err);
   dispatcher_unlock(c->peer.d);
   return st;
 }
@@ -65,7 +65,7 @@ static hato_status on_object(client *c, const net_frame *f, hato_error *err) {
   hato_status st = proto_object_decode(&m, f->body, f->len, err);
   if (st) return st;
   dispatcher_lock(c->peer.d);
-  st = objects_part(c, &m, err);
+  st = dispatcher_objects_part(c, &m, err);
   dispatcher_unlock(c->peer.d);
   return st;
 }
@@ -75,7 +75,7 @@ static hato_status on_spec_drop(client *c, const net_frame *f, hato_error *err) 
   hato_status st = proto_spec_drop_decode(&number, f->body, f->len, err);
   if (st) return st;
   dispatcher_lock(c->peer.d);
-  specs_drop(c, number);
+  dispatcher_specs_drop(c, number);
   dispatcher_unlock(c->peer.d);
   return HATO_OK;
 }
@@ -85,7 +85,7 @@ static hato_status on_submit(client *c, const net_frame *f, hato_error *err) {
   hato_status st = proto_submit_decode(&m, f->body, f->len, err);
   if (st) return st;
   dispatcher_lock(c->peer.d);
-  st = submit_open(c, &m, err);
+  st = dispatcher_submit_open(c, &m, err);
   dispatcher_unlock(c->peer.d);
   return st;
 }
@@ -95,7 +95,7 @@ static hato_status on_args(client *c, const net_frame *f, hato_error *err) {
   hato_status st = proto_args_decode(&m, f->body, f->len, err);
   if (st) return st;
   dispatcher_lock(c->peer.d);
-  st = submit_args(c, &m, f, err);
+  st = dispatcher_submit_args(c, &m, f, err);
   dispatcher_unlock(c->peer.d);
   return st;
 }
@@ -107,13 +107,14 @@ static hato_status on_cancel(client *c, const net_frame *f, hato_error *err) {
   hato_status st = proto_cancel_decode(&m, f->body, f->len, err);
   if (st) return st;
   dispatcher_lock(d);
-  const submission *s = m.by_seq ? submit_find(c, m.seq) : NULL;
+  const submission *s = m.by_seq ? dispatcher_submit_find(c, m.seq) : NULL;
   if (s && m.first < s->count) {
     m.last = m.last < s->count ? m.last : s->count - 1;
     m.first += s->first;
     m.last += s->first;
   }
-  if (s || !m.by_seq) sched_cancel(d->sched, hato__now(), m.first, m.last, m.by_seq ? c->owner : 0, HATO_CANCELLED);
+  if (s || !m.by_seq)
+    sched_cancel(d->sched, hato__now(), m.first, m.last, m.by_seq ? c->owner : 0, HATO_CANCELLED);
   dispatcher_unlock(d);
   return HATO_OK;
 }
@@ -123,7 +124,7 @@ static hato_status on_fetch(client *c, const net_frame *f, hato_error *err) {
   hato_status st = proto_fetch_decode(&task, f->body, f->len, err);
   if (st) return st;
   dispatcher_lock(c->peer.d);
-  kept_fetch(c, task);
+  dispatcher_kept_fetch(c, task);
   dispatcher_unlock(c->peer.d);
   return HATO_OK;
 }
@@ -132,7 +133,7 @@ static hato_status on_control(client *c, const net_frame *f, hato_error *err) {
   proto_text m;
   hato_status st = proto_control_decode(&m, f->body, f->len, err);
   if (st) return st;
-  control_request(c, &m);
+  dispatcher_control_request(c, &m);
   return HATO_OK;
 }
 
@@ -141,7 +142,7 @@ static hato_status on_piece(client *c, const net_frame *f, hato_error *err) {
   hato_status st = proto_piece_decode(&m, f->body, f->len, err);
   if (st) return st;
   if (m.channel != PROTO_CH_IN) return hato__fail(err, HATO_PROTOCOL, "PIECE: a client sends channel 0 only");
-  streams_piece_in(c, f, &m);
+  dispatcher_streams_piece_in(c, f, &m);
   return HATO_OK;
 }
 
@@ -149,23 +150,36 @@ static hato_status on_credit(client *c, const net_frame *f, hato_error *err) {
   proto_credit m;
   hato_status st = proto_credit_decode(&m, f->body, f->len, err);
   if (st) return st;
-  streams_credit_client(c, &m);
+  dispatcher_streams_credit_client(c, &m);
   return HATO_OK;
 }
 
-hato_status clients_frame(client *c, const net_frame *f, hato_error *err) {
+hato_status dispatcher_clients_frame(client *c, const net_frame *f, hato_error *err) {
   switch (f->type) {
-    case PROTO_SPEC: return on_spec(c, f, err);
-    case PROTO_SPEC_DROP: return on_spec_drop(c, f, err);
-    case PROTO_OBJECT: return on_object(c, f, err);
-    case PROTO_SUBMIT: return on_submit(c, f, err);
-    case PROTO_ARGS: return on_args(c, f, err);
-    case PROTO_CANCEL: return on_cancel(c, f, err);
-    case PROTO_FETCH: return on_fetch(c, f, err);
-    case PROTO_CONTROL: return on_control(c, f, err);
-    case PROTO_PIECE: return on_piece(c, f, err);
-    case PROTO_CREDIT: return on_credit(c, f, err);
-    case PROTO_GOODBYE: net_close(c->peer.conn, HATO_OK, "goodbye"); return HATO_OK;
-    default: return hato__fail(err, HATO_PROTOCOL, "a client sent %s", proto_type_name(f->type));
+  case PROTO_SPEC:
+    return on_spec(c, f, err);
+  case PROTO_SPEC_DROP:
+    return on_spec_drop(c, f, err);
+  case PROTO_OBJECT:
+    return on_object(c, f, err);
+  case PROTO_SUBMIT:
+    return on_submit(c, f, err);
+  case PROTO_ARGS:
+    return on_args(c, f, err);
+  case PROTO_CANCEL:
+    return on_cancel(c, f, err);
+  case PROTO_FETCH:
+    return on_fetch(c, f, err);
+  case PROTO_CONTROL:
+    return on_control(c, f, err);
+  case PROTO_PIECE:
+    return on_piece(c, f, err);
+  case PROTO_CREDIT:
+    return on_credit(c, f, err);
+  case PROTO_GOODBYE:
+    net_close(c->peer.conn, HATO_OK, "goodbye");
+    return HATO_OK;
+  default:
+    return hato__fail(err, HATO_PROTOCOL, "a client sent %s", proto_type_name(f->type));
   }
 }

@@ -10,7 +10,9 @@
 #define SWEEP_NS (600 * HATO__SEC)
 
 static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
-static uint64_t later_at(const dispatcher *d) { return hato__list_empty(&d->later) ? UINT64_MAX : d->later_at; }
+static uint64_t later_at(const dispatcher *d) {
+  return hato__list_empty(&d->later) ? UINT64_MAX : d->later_at;
+}
 
 static void beat(dispatcher *d, uint64_t now) {
   if (now < d->next_beat) return;
@@ -25,16 +27,16 @@ static void beat(dispatcher *d, uint64_t now) {
       continue;
     }
     size_t begun;
-    hato__buf *b = outbox_bytes(p, &begun);
+    hato__buf *b = dispatcher_outbox_bytes(p, &begun);
     proto_heartbeat_encode(b);
-    outbox_done(p, begun);
+    dispatcher_outbox_done(p, begun);
   }
 }
 
 static void sweep(dispatcher *d, uint64_t now) {
   if (now < d->next_sweep) return;
   d->next_sweep = now + least(SWEEP_NS, d->keep_ns ? d->keep_ns : SWEEP_NS);
-  kept_expire(d);
+  dispatcher_kept_expire(d);
 }
 
 /* A session is idle without client, task and uncollected result. When it is in use the next look is a
@@ -76,10 +78,10 @@ static void *clock_thread(void *arg) {
     sched_tick(d->sched, now);
     beat(d, now);
     sweep(d, now);
-    if (now >= later_at(d)) outbox_now(d);
-    uint64_t at = least(room_retry(d, now), least(look_idle(d, now), look_process(d, now)));
+    if (now >= later_at(d)) dispatcher_outbox_now(d);
+    uint64_t at = least(dispatcher_room_retry(d, now), least(look_idle(d, now), look_process(d, now)));
     dispatcher_unlock(d);
-    work_pump(d);
+    dispatcher_work_pump(d);
     dispatcher_flush(d);
     dispatcher_lock(d);
     at = least(at, least(d->next_beat, d->next_sweep));
@@ -90,11 +92,11 @@ static void *clock_thread(void *arg) {
   return NULL;
 }
 
-void clock_soon(dispatcher *d) {
+void dispatcher_clock_soon(dispatcher *d) {
   if (least(sched_deadline(d->sched), later_at(d)) < d->tick_at) pthread_cond_signal(&d->tick);
 }
 
-hato_status clock_start(dispatcher *d, hato_error *err) {
+hato_status dispatcher_clock_start(dispatcher *d, hato_error *err) {
   sigset_t all, old;
   d->next_beat = hato__now() + d->heartbeat_ms * HATO__MS;
   d->next_sweep = hato__now() + SWEEP_NS;
@@ -107,7 +109,7 @@ hato_status clock_start(dispatcher *d, hato_error *err) {
   return HATO_OK;
 }
 
-void clock_stop(dispatcher *d) {
+void dispatcher_clock_stop(dispatcher *d) {
   dispatcher_lock(d);
   d->stopping = true;
   pthread_cond_broadcast(&d->tick);

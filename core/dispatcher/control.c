@@ -7,7 +7,7 @@
 
 /* ---- answers ---- */
 
-void control_reply(client *c, uint32_t token, json_t *answer) {
+void dispatcher_control_reply(client *c, uint32_t token, json_t *answer) {
   if (c->peer.closed) {
     json_decref(answer);
     return;
@@ -20,24 +20,24 @@ void control_reply(client *c, uint32_t token, json_t *answer) {
   }
   size_t len = strlen(text), at = 0, room = PROTO_BODY_MAX - 64;
   size_t begun;
-  hato__buf *b = outbox_bytes(&c->peer, &begun);
+  hato__buf *b = dispatcher_outbox_bytes(&c->peer, &begun);
   text[len++] = '\n'; /* in the place of the terminator: it is sent by length */
   do {
     size_t n = len - at < room ? len - at : room;
     proto_reply_encode(b, token, at + n == len, text + at, n);
     at += n;
   } while (at < len);
-  outbox_done(&c->peer, begun);
+  dispatcher_outbox_done(&c->peer, begun);
   free(text);
 }
 
-void control_fail(client *c, uint32_t token, hato_status status, const char *fmt, ...) {
+void dispatcher_control_fail(client *c, uint32_t token, hato_status status, const char *fmt, ...) {
   hato_error e = {0};
   va_list args;
   va_start(args, fmt);
   vsnprintf(e.text, sizeof e.text, fmt, args);
   va_end(args);
-  control_reply(c, token, json_pack("{s:s,s:i}", "error", e.text, "status", (int)status));
+  dispatcher_control_reply(c, token, json_pack("{s:s,s:i}", "error", e.text, "status", (int)status));
 }
 
 /* ---- what requests have in common ---- */
@@ -55,15 +55,16 @@ static bool ranges_of(client *c, uint32_t token, const json_t *q, hato__range **
       *n = 1;
       return true;
     }
-    control_fail(c, token, HATO_NO_MEMORY, "no memory");
+    dispatcher_control_fail(c, token, HATO_NO_MEMORY, "no memory");
     return false;
   }
   if (!json_is_string(tasks)) {
-    control_fail(c, token, HATO_INVALID, "the request names no tasks: \"tasks\": \"1-9,12\" or \"all\": true was wanted");
+    dispatcher_control_fail(c, token, HATO_INVALID,
+                            "the request names no tasks: \"tasks\": \"1-9,12\" or \"all\": true was wanted");
     return false;
   }
   if (hato__ranges_parse(json_string_value(tasks), ranges, n, &err) == HATO_OK) return true;
-  control_fail(c, token, err.status, "%s", err.text);
+  dispatcher_control_fail(c, token, err.status, "%s", err.text);
   return false;
 }
 
@@ -73,12 +74,12 @@ static bool known(client *c, uint32_t token, const hato__range *ranges, size_t n
   for (size_t i = 0; !all && i < n; i++) {
     if (ranges[i].last < d->next_task && ranges[i].first > 0) continue;
     if (d->next_task == 1) {
-      control_fail(c, token, HATO_NOT_FOUND, "no task %llu: this session has none yet",
-                   (unsigned long long)ranges[i].last);
+      dispatcher_control_fail(c, token, HATO_NOT_FOUND, "no task %llu: this session has none yet",
+                              (unsigned long long)ranges[i].last);
     } else {
-      control_fail(c, token, HATO_NOT_FOUND, "no task %llu: this session's are 1-%llu",
-                   (unsigned long long)(ranges[i].first == 0 ? 0 : ranges[i].last),
-                   (unsigned long long)(d->next_task - 1));
+      dispatcher_control_fail(c, token, HATO_NOT_FOUND, "no task %llu: this session's are 1-%llu",
+                              (unsigned long long)(ranges[i].first == 0 ? 0 : ranges[i].last),
+                              (unsigned long long)(d->next_task - 1));
     }
     return false;
   }
@@ -89,7 +90,7 @@ static bool known(client *c, uint32_t token, const hato__range *ranges, size_t n
 
 static void do_status(client *c, uint32_t token, const json_t *q) {
   (void)q;
-  control_reply(c, token, status_json(c->peer.d));
+  dispatcher_control_reply(c, token, dispatcher_status_json(c->peer.d));
 }
 
 static void do_tasks(client *c, uint32_t token, const json_t *q) {
@@ -104,7 +105,7 @@ static void do_tasks(client *c, uint32_t token, const json_t *q) {
     return;
   }
   if (known(c, token, ranges, n, all)) {
-    tasks_list(c, token, ranges, n, json_string_value(json_object_get(q, "state")));
+    dispatcher_tasks_list(c, token, ranges, n, json_string_value(json_object_get(q, "state")));
   } else {
     free(ranges);
   }
@@ -116,7 +117,7 @@ static void do_wait(client *c, uint32_t token, const json_t *q) {
   bool all = json_is_true(json_object_get(q, "all"));
   if (!ranges_of(c, token, q, &ranges, &n)) return;
   if (known(c, token, ranges, n, all)) {
-    waits_begin(c, token, ranges, n, json_is_true(json_object_get(q, "any")));
+    dispatcher_waits_begin(c, token, ranges, n, json_is_true(json_object_get(q, "any")));
   } else {
     free(ranges);
   }
@@ -131,8 +132,8 @@ static void do_cancel(client *c, uint32_t token, const json_t *q) {
   if (known(c, token, ranges, n, all)) {
     for (size_t i = 0; i < n; i++)
       sched_cancel(d->sched, hato__now(), ranges[i].first, ranges[i].last, 0, HATO_CANCELLED);
-    uint64_t cancelled = waits_unresolved(d, ranges, n);
-    control_reply(c, token, json_pack("{s:I}", "cancelled", (json_int_t)cancelled));
+    uint64_t cancelled = dispatcher_waits_unresolved(d, ranges, n);
+    dispatcher_control_reply(c, token, json_pack("{s:I}", "cancelled", (json_int_t)cancelled));
   }
   free(ranges);
 }
@@ -145,8 +146,8 @@ static void do_forget(client *c, uint32_t token, const json_t *q) {
   bool all = json_is_true(json_object_get(q, "all"));
   if (!ranges_of(c, token, q, &ranges, &n)) return;
   if (known(c, token, ranges, n, all)) {
-    for (size_t i = 0; i < n; i++) forgotten += kept_forget(d, ranges[i].first, ranges[i].last);
-    control_reply(c, token, json_pack("{s:I}", "forgotten", (json_int_t)forgotten));
+    for (size_t i = 0; i < n; i++) forgotten += dispatcher_kept_forget(d, ranges[i].first, ranges[i].last);
+    dispatcher_control_reply(c, token, json_pack("{s:I}", "forgotten", (json_int_t)forgotten));
   }
   free(ranges);
 }
@@ -160,7 +161,7 @@ static void do_down(client *c, uint32_t token, const json_t *q) {
   dispatcher *d = c->peer.d;
   uint64_t left = unresolved(d);
   (void)q;
-  control_reply(c, token, json_pack("{s:I}", "unresolved", (json_int_t)left));
+  dispatcher_control_reply(c, token, json_pack("{s:I}", "unresolved", (json_int_t)left));
   dispatcher_ask(d, "a client asked for it");
 }
 
@@ -169,13 +170,13 @@ static void do_reset(client *c, uint32_t token, const json_t *q) {
   uint64_t left = unresolved(d);
   (void)q;
   sched_cancel(d->sched, hato__now(), 1, UINT64_MAX - 1, 0, HATO_RESET);
-  control_reply(c, token, json_pack("{s:I}", "unresolved", (json_int_t)left));
+  dispatcher_control_reply(c, token, json_pack("{s:I}", "unresolved", (json_int_t)left));
   dispatcher_ask(d, "a client reset the session");
 }
 
 static void do_launchers(client *c, uint32_t token, const json_t *q) {
   (void)q;
-  launch_list_launchers(c, token);
+  dispatcher_launch_list_launchers(c, token);
 }
 
 typedef struct request {
@@ -188,21 +189,22 @@ static const request requests[] = {
     {"forget", do_forget}, {"down", do_down},   {"reset", do_reset}, {"launchers", do_launchers},
 };
 
-void control_request(client *c, const proto_text *m) {
+void dispatcher_control_request(client *c, const proto_text *m) {
   dispatcher *d = c->peer.d;
   json_error_t bad;
   json_t *q = json_loadb(m->text, m->len, 0, &bad);
   const char *op = json_string_value(json_object_get(q, "op"));
   if (op && strcmp(op, "launch") == 0) {
-    launch_request(c, m->token, q);
+    dispatcher_launch_asked(c, m->token, q);
     json_decref(q);
     return;
   }
   dispatcher_lock(d);
   if (!q) {
-    control_fail(c, m->token, HATO_INVALID, "the request is not JSON: %s at %d", bad.text, bad.position);
+    dispatcher_control_fail(c, m->token, HATO_INVALID, "the request is not JSON: %s at %d", bad.text,
+                            bad.position);
   } else if (!op) {
-    control_fail(c, m->token, HATO_INVALID, "the request has no \"op\"");
+    dispatcher_control_fail(c, m->token, HATO_INVALID, "the request has no \"op\"");
   } else {
     const char *names[sizeof requests / sizeof *requests + 2] = {"launch"};
     const request *found = NULL;
@@ -214,8 +216,8 @@ void control_request(client *c, const proto_text *m) {
     if (found) {
       found->run(c, m->token, q);
     } else {
-      control_fail(c, m->token, HATO_NOT_SUPPORTED, "no request \"%s\"%s%s%s", op, near ? "; did you mean \"" : "",
-                   near ? near : "", near ? "\"?" : "");
+      dispatcher_control_fail(c, m->token, HATO_NOT_SUPPORTED, "no request \"%s\"%s%s%s", op,
+                              near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
     }
   }
   dispatcher_unlock(d);

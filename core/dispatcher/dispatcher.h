@@ -9,7 +9,8 @@
  *   {"op":"wait","tasks":"1-9"}  or "all":true; "any":true  one object when they are resolved
  *   {"op":"cancel","tasks":"40-80"} or "all":true   {"cancelled":n}
  *   {"op":"forget","tasks":…} or "all":true         {"forgotten":n}
- *   {"op":"launch","launcher":"local","n":4,"slots":0,"options":["k=v"],"bind":"auto","wait":true}  the launch
+ *   {"op":"launch","launcher":"local","n":4,"slots":0,"options":["k=v"],"bind":"auto","wait":true}  the
+ * launch
  *   {"op":"launchers"}                              {"launchers":[names]}
  *   {"op":"down"}                                   {"unresolved":n}; the dispatcher then ends
  *   {"op":"reset"}                                  resolves what is unresolved to 19, then ends
@@ -27,17 +28,17 @@
 typedef struct dispatcher dispatcher;
 
 typedef struct dispatcher_options {
-  const char *session;      /* name, for status; may be NULL */
-  const char *local_dir;    /* folder of the spool and of what daemons here keep; must exist, 0700 */
-  const char *log_dir;      /* where launched daemons' logs go; NULL: local_dir */
-  const char *hato_binary;  /* daemons and launcher hosts are started from it */
-  const uint8_t *secret;    /* 32 bytes that peers elsewhere prove; NULL: none, only local peers */
-  const char *secret_file;  /* where it can be read, for daemons that share the folder; may be NULL */
-  uint64_t spool_limit;     /* bytes; 0: 10 GiB */
-  uint64_t keep_ns;         /* how long kept results live; 0: 7 days */
-  uint64_t idle_ns;         /* end after so long without client, task or uncollected result; 0: never */
-  pid_t while_pid;          /* end when this process ends; 0: none */
-  uint32_t heartbeat_ms;    /* 0: 30,000 */
+  const char *session;     /* name, for status; may be NULL */
+  const char *local_dir;   /* folder of the spool and of what daemons here keep; must exist, 0700 */
+  const char *log_dir;     /* where launched daemons' logs go; NULL: local_dir */
+  const char *hato_binary; /* daemons and launcher hosts are started from it */
+  const uint8_t *secret;   /* 32 bytes that peers elsewhere prove; NULL: none, only local peers */
+  const char *secret_file; /* where it can be read, for daemons that share the folder; may be NULL */
+  uint64_t spool_limit;    /* bytes; 0: 10 GiB */
+  uint64_t keep_ns;        /* how long kept results live; 0: 7 days */
+  uint64_t idle_ns;        /* end after so long without client, task or uncollected result; 0: never */
+  pid_t while_pid;         /* end when this process ends; 0: none */
+  uint32_t heartbeat_ms;   /* 0: 30,000 */
   hato__log log;
 } dispatcher_options;
 
@@ -52,13 +53,14 @@ hato_status dispatcher_embed(dispatcher *d, net_conn **end, hato_error *err);
 /* Starts n daemons (slots each, 0: as the launcher and -n say) by a launcher; returns at once, its
  * life is told in status and the log. */
 typedef struct dispatcher_launch_request {
-  const char *launcher;            /* "local" */
-  const char *const *options;      /* NULL-terminated key=value; may be NULL */
-  int n;                           /* daemons; 0: one with a slot for each core */
-  int slots;                       /* each; 0: n == 0 one a core, else one (sharing a machine) or one a granted core */
-  const char *bind;                /* auto, core, none; NULL auto */
+  const char *launcher;       /* "local" */
+  const char *const *options; /* NULL-terminated key=value; may be NULL */
+  int n;                      /* daemons; 0: one with a slot for each core */
+  int slots;        /* each; 0: n == 0 one a core, else one (sharing a machine) or one a granted core */
+  const char *bind; /* auto, core, none; NULL auto */
 } dispatcher_launch_request;
-hato_status dispatcher_launch(dispatcher *d, const dispatcher_launch_request *r, uint64_t *launch, hato_error *err);
+hato_status dispatcher_launch(dispatcher *d, const dispatcher_launch_request *r, uint64_t *launch,
+                              hato_error *err);
 /* Ends: daemons are told to go, connections are closed. Any thread but a callback's;
  * blocks until all is quiet, at most some seconds. destroy also frees. NULL is fine. */
 void dispatcher_stop(dispatcher *d);
@@ -70,17 +72,17 @@ void dispatcher_ask_stop(dispatcher *d, const char *why);
 
 /* ---- a process of its own, for a session ---- */
 typedef struct dispatcher_serve_options {
-  const char *session;             /* NULL: HATO_SESSION or default */
-  const char *const *listen;       /* further urls, NULL-terminated; may be NULL */
-  bool force;                      /* take over another host's lock */
+  const char *session;       /* NULL: HATO_SESSION or default */
+  const char *const *listen; /* further urls, NULL-terminated; may be NULL */
+  bool force;                /* take over another host's lock */
   uint64_t idle_ns;
   pid_t while_pid;
   uint64_t spool_limit, keep_ns;
-  uint32_t heartbeat_ms;           /* 0: 30,000 */
+  uint32_t heartbeat_ms; /* 0: 30,000 */
   const char *hato_binary;
-  int log_fd;                      /* messages go there: the session's log, or 2 */
+  int log_fd; /* messages go there: the session's log, or 2 */
   hato__log_level log_level;
-  int ready_fd;                    /* >= 0: gets "ok\n" or "error N words\n" once, then is closed */
+  int ready_fd; /* >= 0: gets "ok\n" or "error N words\n" once, then is closed */
 } dispatcher_serve_options;
 /* Locks and serves the session until its end; blocks. BUSY: another serves it. May use
  * signalfd: SIGTERM and SIGINT end it in order. Only for the hato binary. */

@@ -75,9 +75,9 @@ typedef struct out_list {
 } out_list;
 
 typedef struct outbox {
-  out_list control; /* in order */
-  hato__buf bytes;  /* of its OUT_BYTES, one after the other */
-  out_list pieces;  /* PIECE frames by reference, sent when no control frame waits */
+  out_list control;                 /* in order */
+  hato__buf bytes;                  /* of its OUT_BYTES, one after the other */
+  out_list pieces;                  /* PIECE frames by reference, sent when no control frame waits */
   uint64_t waiting, waiting_pieces; /* bytes in control; in pieces */
   /* The writer's alone, taken from the above under the lock: */
   out_list taken;
@@ -94,9 +94,9 @@ struct peer {
   unsigned refs;   /* the connection's, sched's (until OWNER_END), and those of a flush */
   bool introduced; /* CLIENT or DAEMON was received */
   bool closed;
-  hato__link dirty; /* in d->dirty or d->later */
-  bool later;       /* in the latter */
-  hato__link link;  /* in d->peers */
+  hato__link dirty;       /* in d->dirty or d->later */
+  bool later;             /* in the latter */
+  hato__link link;        /* in d->peers */
   _Atomic uint64_t heard; /* when a frame came last */
   outbox out;
 };
@@ -106,12 +106,12 @@ struct client {
   uint64_t id;
   char *label;
   sched_owner owner;
-  bool paused;              /* its outbox is over the mark and its queue is not served */
+  bool paused;               /* its outbox is over the mark and its queue is not served */
   struct client_spec *specs; /* by its own numbers */
   pointers objects;          /* those it sent */
-  submission *by_seq;       /* those it submitted */
+  submission *by_seq;        /* those it submitted */
   hato__link waits;
-  lister *lister; /* the task list it is being sent */
+  lister *lister;    /* the task list it is being sent */
   UT_hash_handle hh; /* d->clients, by owner */
 };
 
@@ -122,8 +122,8 @@ struct worker {
   uint64_t id, launch;
   uint32_t number, member, slots, cores, pid;
   uint64_t joined_wall, done;
-  pointers specs;   /* those it has */
-  hato__buf hashes; /* of the objects it has, 32 bytes each */
+  pointers specs;     /* those it has */
+  hato__buf hashes;   /* of the objects it has, 32 bytes each */
   hato__link streams; /* open streams that it sends */
   UT_hash_handle hh;  /* d->workers, by handle */
 };
@@ -156,8 +156,8 @@ struct object {
 
 /* ---- submissions (submit.c) ---- */
 #define BRIEF_PAGE 256u
-typedef struct brief { /* what is remembered of a detached task */
-  hato__spool_ref record; /* its RESULTS record in the spool; len 0: only what stands here */
+typedef struct brief {                 /* what is remembered of a detached task */
+  hato__spool_ref record;              /* its RESULTS record in the spool; len 0: only what stands here */
   bool resolved, collected, forgotten; /* collected: fetched once */
   uint16_t error;
   uint32_t wait_status;
@@ -176,10 +176,10 @@ struct submission {
   bool detached;
   uint8_t args;
   int64_t start, step;
-  unsigned chunks;   /* alive */
-  char *label;       /* of the client that submitted it */
-  brief **briefs;    /* detached: pages, made when touched */
-  struct {           /* detached: by which it is known again after a lost connection */
+  unsigned chunks; /* alive */
+  char *label;     /* of the client that submitted it */
+  brief **briefs;  /* detached: pages, made when touched */
+  struct {         /* detached: by which it is known again after a lost connection */
     uint64_t client, seq;
   } identity;
   UT_hash_handle by_identity; /* d->identities */
@@ -217,7 +217,7 @@ struct stream { /* output that a daemon sends, from its first piece or its recor
   uint16_t status;   /* why it ended early */
   uint8_t *held;     /* kept: the record, while pieces are missing */
   uint32_t held_len;
-  hato__link link;   /* from->streams */
+  hato__link link; /* from->streams */
   UT_hash_handle hh;
 };
 struct rest { /* what a kept task's output has beyond its record */
@@ -232,7 +232,7 @@ struct sender { /* a payload in the spool on its way to a peer, under credit */
   hato__spool_ref ref;
   uint64_t at, credit;
   uint16_t status; /* of its last piece */
-  bool busy; /* a thread reads for it */
+  bool busy;       /* a thread reads for it */
   bool gone;
   bool owns; /* ref is to be freed with it */
   sender *next;
@@ -245,7 +245,7 @@ struct waiting {
   bool any;
   hato__range *ranges; /* sorted, apart */
   size_t n;
-  uint64_t left; /* unresolved tasks of them */
+  uint64_t left;  /* unresolved tasks of them */
   hato__link all; /* d->waits */
   hato__link of;  /* client->waits */
 };
@@ -296,10 +296,10 @@ struct dispatcher {
   pthread_t clock;
   bool clock_runs, stopping;
   pthread_cond_t tick, end;
-  uint64_t tick_at;   /* when the clock's thread looks next */
-  uint64_t next_beat; /* heartbeats */
+  uint64_t tick_at;    /* when the clock's thread looks next */
+  uint64_t next_beat;  /* heartbeats */
   uint64_t next_sweep; /* kept results past their time */
-  uint64_t busy_at;   /* when something was last in use */
+  uint64_t busy_at;    /* when something was last in use */
   bool asked_stop;
   char why[200];
 };
@@ -308,133 +308,143 @@ static inline void dispatcher_lock(dispatcher *d) { pthread_mutex_lock(&d->lock)
 static inline void dispatcher_unlock(dispatcher *d) { pthread_mutex_unlock(&d->lock); }
 
 /* ---- peers.c ---- */
-void peers_admitted(void *arg, net_conn *c);
-hato_status peers_embed(dispatcher *d, net_conn *server, hato_error *err);
-void peer_unref(peer *p);
+void dispatcher_peers_admitted(void *arg, net_conn *c);
+hato_status dispatcher_peers_embed(dispatcher *d, net_conn *server, hato_error *err);
+void dispatcher_peer_unref(peer *p);
 static inline client *client_of(peer *p) { return HATO__ENTRY(p, client, peer); }
 static inline worker *worker_of(peer *p) { return HATO__ENTRY(p, worker, peer); }
-void client_free(client *c);
-void worker_free(worker *w);
+void dispatcher_client_free(client *c);
+void dispatcher_worker_free(worker *w);
 
 /* ---- outbox.c: with the lock, but fill, flush ---- */
-hato__buf *outbox_bytes(peer *p, size_t *begun); /* append whole frames, then outbox_done */
-void outbox_done(peer *p, size_t begun);
-void outbox_done_later(peer *p, size_t begun); /* it may wait a little for something to go with */
-void outbox_now(dispatcher *d);                /* what waited so is sent */
-void outbox_data(peer *p, net_data *data, const uint8_t *at, uint32_t len); /* all refs are taken here */
-void outbox_piece(peer *p, net_data *data, const uint8_t *at, uint32_t len);
-void outbox_assign(peer *p, chunk *c, uint64_t first, uint32_t count, uint32_t attempt);
-void outbox_spec(peer *p, spec *s);
-void outbox_object(peer *p, object *o);
-void outbox_free(peer *p);
-void outbox_fill(void *owner, net_conn *c, net_out *out);
+hato__buf *dispatcher_outbox_bytes(peer *p,
+                                   size_t *begun); /* append whole frames, then dispatcher_outbox_done */
+void dispatcher_outbox_done(peer *p, size_t begun);
+void dispatcher_outbox_done_later(peer *p, size_t begun); /* it may wait a little for something to go with */
+void dispatcher_outbox_now(dispatcher *d);                /* what waited so is sent */
+void dispatcher_outbox_data(peer *p, net_data *data, const uint8_t *at,
+                            uint32_t len); /* all refs are taken here */
+void dispatcher_outbox_piece(peer *p, net_data *data, const uint8_t *at, uint32_t len);
+void dispatcher_outbox_assign(peer *p, chunk *c, uint64_t first, uint32_t count, uint32_t attempt);
+void dispatcher_outbox_spec(peer *p, spec *s);
+void dispatcher_outbox_object(peer *p, object *o);
+void dispatcher_outbox_free(peer *p);
+void dispatcher_outbox_fill(void *owner, net_conn *c, net_out *out);
 /* Wakes every connection that was given something. */
 void dispatcher_flush(dispatcher *d);
 
 /* ---- work.c ---- */
 /* Carries out what sched has to say and wakes who has something to send. Without the lock. */
-void work_pump(dispatcher *d);
+void dispatcher_work_pump(dispatcher *d);
 /* Accounts for `count` tasks of a submission that resolved, failed of them not well. */
-void work_account(submission *s, uint64_t first, uint64_t count, uint64_t failed);
-void chunk_unref(chunk *c);
+void dispatcher_work_account(submission *s, uint64_t first, uint64_t count, uint64_t failed);
+void dispatcher_chunk_unref(chunk *c);
 
 /* ---- clients.c, workers.c ---- */
-hato_status clients_frame(client *c, const net_frame *f, hato_error *err); /* without the lock */
-hato_status clients_introduce(client *c, const net_frame *f, hato_error *err);
-void clients_gone(client *c); /* with it */
-hato_status workers_frame(worker *w, const net_frame *f, hato_error *err);
-hato_status workers_introduce(worker *w, const net_frame *f, hato_error *err);
-void workers_gone(worker *w);
+hato_status dispatcher_clients_frame(client *c, const net_frame *f, hato_error *err); /* without the lock */
+hato_status dispatcher_clients_introduce(client *c, const net_frame *f, hato_error *err);
+void dispatcher_clients_gone(client *c); /* with it */
+hato_status dispatcher_workers_frame(worker *w, const net_frame *f, hato_error *err);
+hato_status dispatcher_workers_introduce(worker *w, const net_frame *f, hato_error *err);
+void dispatcher_workers_gone(worker *w);
 
 /* ---- specs.c: with the lock ---- */
-hato_status specs_part(client *c, const proto_part *part, hato_error *err);
-void specs_drop(client *c, uint32_t number);
-spec *specs_find(client *c, uint32_t number);
-void specs_client_gone(client *c);
-void specs_ensure(worker *w, spec *s); /* it is sent to the worker unless it has it */
-void specs_worker_gone(worker *w);
-void spec_unref(dispatcher *d, spec *s);
-hato_status objects_part(client *c, const proto_object *part, hato_error *err);
-void object_unref(dispatcher *d, object *o);
+hato_status dispatcher_specs_part(client *c, const proto_part *part, hato_error *err);
+void dispatcher_specs_drop(client *c, uint32_t number);
+spec *dispatcher_specs_find(client *c, uint32_t number);
+void dispatcher_specs_client_gone(client *c);
+void dispatcher_specs_ensure(worker *w, spec *s); /* it is sent to the worker unless it has it */
+void dispatcher_specs_worker_gone(worker *w);
+void dispatcher_spec_unref(dispatcher *d, spec *s);
+hato_status dispatcher_objects_part(client *c, const proto_object *part, hato_error *err);
+void dispatcher_object_unref(dispatcher *d, object *o);
 
 /* ---- submit.c: with the lock ---- */
-hato_status submit_open(client *c, const proto_submit *m, hato_error *err);
-hato_status submit_args(client *c, const proto_args *m, const net_frame *f, hato_error *err);
-submission *submit_find(client *c, uint64_t seq);
-void submit_client_gone(client *c);
-void submit_spooled(chunk *c, hato_status status, const char *words); /* its large argument has come, or will not */
-void submission_settle(submission *s); /* frees it when nothing speaks of it any more */
+hato_status dispatcher_submit_open(client *c, const proto_submit *m, hato_error *err);
+hato_status dispatcher_submit_args(client *c, const proto_args *m, const net_frame *f, hato_error *err);
+submission *dispatcher_submit_find(client *c, uint64_t seq);
+void dispatcher_submit_client_gone(client *c);
+void dispatcher_submit_spooled(chunk *c, hato_status status,
+                               const char *words); /* its large argument has come, or will not */
+void dispatcher_submission_settle(submission *s);  /* frees it when nothing speaks of it any more */
 
 /* ---- streams.c: with the lock, unless said otherwise ---- */
-void streams_piece_in(client *c, const net_frame *f, const proto_piece *m);  /* without */
-void streams_piece_out(worker *w, const net_frame *f, const proto_piece *m); /* without */
-void streams_credit_client(client *c, const proto_credit *m);                /* without */
-void streams_credit_worker(worker *w, const proto_credit *m);                /* without */
-void streams_record(worker *w, const proto_result *r, client *to, submission *sub);
-void streams_worker_gone(worker *w);
-void streams_client_gone(client *c);
+void dispatcher_streams_piece_in(client *c, const net_frame *f, const proto_piece *m);  /* without */
+void dispatcher_streams_piece_out(worker *w, const net_frame *f, const proto_piece *m); /* without */
+void dispatcher_streams_credit_client(client *c, const proto_credit *m);                /* without */
+void dispatcher_streams_credit_worker(worker *w, const proto_credit *m);                /* without */
+void dispatcher_streams_record(worker *w, const proto_result *r, client *to, submission *sub);
+void dispatcher_streams_worker_gone(worker *w);
+void dispatcher_streams_client_gone(client *c);
 
 /* ---- spooled.c: payloads from the spool to a peer; with the lock ---- */
-void spooled_send(peer *to, const stream_key *key, hato__spool_ref ref, uint16_t status);
+void dispatcher_spooled_send(peer *to, const stream_key *key, hato__spool_ref ref, uint16_t status);
 /* With the lock, which is given up while the spool is read. False: nothing of that is being sent. */
-bool spooled_credit(peer *to, const stream_key *key, uint64_t bytes);
-void spooled_peer_gone(peer *to);
+bool dispatcher_spooled_credit(peer *to, const stream_key *key, uint64_t bytes);
+void dispatcher_spooled_peer_gone(peer *to);
 /* Ends whatever is being sent of this payload and frees its place in the spool. With the lock. */
-void spooled_end(dispatcher *d, uint64_t task, uint32_t channel, hato__spool_ref *ref);
+void dispatcher_spooled_end(dispatcher *d, uint64_t task, uint32_t channel, hato__spool_ref *ref);
 
 /* ---- kept.c: with the lock ---- */
-hato_status kept_add(submission *s);
-submission *kept_find(dispatcher *d, uint64_t task);
-submission *kept_again(dispatcher *d, uint64_t client_id, uint64_t seq); /* submitted before; NULL: not */
-size_t kept_from(const dispatcher *d, uint64_t task); /* index of the first that ends at or after it */
-const brief *kept_brief(const submission *s, uint64_t task); /* NULL: untouched */
+hato_status dispatcher_kept_add(submission *s);
+submission *dispatcher_kept_find(dispatcher *d, uint64_t task);
+submission *dispatcher_kept_again(dispatcher *d, uint64_t client_id,
+                                  uint64_t seq); /* submitted before; NULL: not */
+size_t dispatcher_kept_from(const dispatcher *d,
+                            uint64_t task); /* index of the first that ends at or after it */
+const brief *dispatcher_kept_brief(const submission *s, uint64_t task); /* NULL: untouched */
 /* error: the record's own, or why it could not be kept whole. */
-void kept_record(submission *s, const proto_result *r, int error);
-void kept_error(submission *s, uint64_t first, uint64_t count, int error, const char *words);
-void kept_rest(submission *s, const stream_key *key, hato__spool_ref ref, uint16_t status);
-void kept_fetch(client *c, uint64_t task);
-uint64_t kept_forget(dispatcher *d, uint64_t first, uint64_t last);
-void kept_expire(dispatcher *d);
-void kept_free(submission *s);
+void dispatcher_kept_record(submission *s, const proto_result *r, int error);
+void dispatcher_kept_error(submission *s, uint64_t first, uint64_t count, int error, const char *words);
+void dispatcher_kept_rest(submission *s, const stream_key *key, hato__spool_ref ref, uint16_t status);
+void dispatcher_kept_fetch(client *c, uint64_t task);
+uint64_t dispatcher_kept_forget(dispatcher *d, uint64_t first, uint64_t last);
+void dispatcher_kept_expire(dispatcher *d);
+void dispatcher_kept_free(submission *s);
 
 /* ---- room.c: with the lock ---- */
-void room_check(dispatcher *d); /* detached tasks wait while there is little room */
-bool room_full(dispatcher *d, hato_error *why); /* no further detached submission is taken */
+void dispatcher_room_check(dispatcher *d); /* detached tasks wait while there is little room */
+bool dispatcher_room_full(dispatcher *d, hato_error *why); /* no further detached submission is taken */
 /* Puts a record into the spool, or holds it in memory until there is room. */
-void room_put(submission *s, uint64_t task, brief *b, const void *record, uint32_t len);
-const uint8_t *room_held(dispatcher *d, uint64_t task, uint32_t *len); /* a record held so; NULL: none */
-void room_forget(dispatcher *d, uint64_t task);
-void room_put_away(dispatcher *d); /* what was held, as far as there is room */
-uint64_t room_retry(dispatcher *d, uint64_t now); /* does so when it is time; when to do so again */
-void room_drop(dispatcher *d);
+void dispatcher_room_put(submission *s, uint64_t task, brief *b, const void *record, uint32_t len);
+const uint8_t *dispatcher_room_held(dispatcher *d, uint64_t task,
+                                    uint32_t *len); /* a record held so; NULL: none */
+void dispatcher_room_forget(dispatcher *d, uint64_t task);
+void dispatcher_room_put_away(dispatcher *d); /* what was held, as far as there is room */
+uint64_t dispatcher_room_retry(dispatcher *d,
+                               uint64_t now); /* does so when it is time; when to do so again */
+void dispatcher_room_drop(dispatcher *d);
 
 /* ---- control.c, tasks.c, status.c: with the lock ---- */
-void control_request(client *c, const proto_text *m);
-void control_reply(client *c, uint32_t token, json_t *answer); /* takes the reference */
-void control_fail(client *c, uint32_t token, hato_status status, const char *fmt, ...)
+void dispatcher_control_request(client *c, const proto_text *m);
+void dispatcher_control_reply(client *c, uint32_t token, json_t *answer); /* takes the reference */
+void dispatcher_control_fail(client *c, uint32_t token, hato_status status, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
-void waits_begin(client *c, uint32_t token, hato__range *ranges, size_t n, bool any); /* takes ranges */
-uint64_t waits_unresolved(dispatcher *d, hato__range *ranges, size_t n); /* detached ones; sorts ranges */
-void waits_resolved(submission *s, uint64_t first, uint64_t count);
-void waits_client_gone(client *c);
-void tasks_list(client *c, uint32_t token, hato__range *ranges, size_t n, const char *state); /* takes ranges */
-bool tasks_more(client *c); /* adds the next part to its outbox; false: nothing more */
-void tasks_free(client *c);
-json_t *status_json(dispatcher *d);
+void dispatcher_waits_begin(client *c, uint32_t token, hato__range *ranges, size_t n,
+                            bool any); /* takes ranges */
+uint64_t dispatcher_waits_unresolved(dispatcher *d, hato__range *ranges,
+                                     size_t n); /* detached ones; sorts ranges */
+void dispatcher_waits_resolved(submission *s, uint64_t first, uint64_t count);
+void dispatcher_waits_client_gone(client *c);
+void dispatcher_tasks_list(client *c, uint32_t token, hato__range *ranges, size_t n,
+                           const char *state); /* takes ranges */
+bool dispatcher_tasks_more(client *c);         /* adds the next part to its outbox; false: nothing more */
+void dispatcher_tasks_free(client *c);
+json_t *dispatcher_status_json(dispatcher *d);
 
 /* ---- launch.c ---- */
-hato_status launch_open(dispatcher *d, hato_error *err);
-void launch_close(dispatcher *d); /* without the lock; blocks */
-void launch_request(client *c, uint32_t token, json_t *request); /* without the lock */
-void launch_list_launchers(client *c, uint32_t token);
-void launch_joined(worker *w); /* with the lock */
-void launch_left(worker *w);
-json_t *launch_json(dispatcher *d);
+hato_status dispatcher_launch_open(dispatcher *d, hato_error *err);
+void dispatcher_launch_close(dispatcher *d);                                /* without the lock; blocks */
+void dispatcher_launch_asked(client *c, uint32_t token, json_t *request); /* without the lock */
+void dispatcher_launch_list_launchers(client *c, uint32_t token);
+void dispatcher_launch_joined(worker *w); /* with the lock */
+void dispatcher_launch_left(worker *w);
+json_t *dispatcher_launch_json(dispatcher *d);
 
 /* ---- clock.c ---- */
-hato_status clock_start(dispatcher *d, hato_error *err);
-void clock_stop(dispatcher *d);
-void clock_soon(dispatcher *d); /* with the lock: the next deadline may be nearer now */
+hato_status dispatcher_clock_start(dispatcher *d, hato_error *err);
+void dispatcher_clock_stop(dispatcher *d);
+void dispatcher_clock_soon(dispatcher *d);           /* with the lock: the next deadline may be nearer now */
 void dispatcher_ask(dispatcher *d, const char *why); /* with the lock */
 
 #endif

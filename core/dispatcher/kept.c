@@ -7,7 +7,7 @@
 
 /* ---- which submission ---- */
 
-hato_status kept_add(submission *s) {
+hato_status dispatcher_kept_add(submission *s) {
   dispatcher *d = s->d;
   if (d->n_detached == d->cap_detached) {
     size_t cap = d->cap_detached ? d->cap_detached * 2 : 16;
@@ -26,7 +26,7 @@ hato_status kept_add(submission *s) {
   return HATO_OK;
 }
 
-size_t kept_from(const dispatcher *d, uint64_t task) {
+size_t dispatcher_kept_from(const dispatcher *d, uint64_t task) {
   size_t low = 0, high = d->n_detached;
   while (low < high) {
     size_t mid = low + (high - low) / 2;
@@ -40,15 +40,15 @@ size_t kept_from(const dispatcher *d, uint64_t task) {
   return low;
 }
 
-submission *kept_find(dispatcher *d, uint64_t task) {
-  size_t i = kept_from(d, task);
+submission *dispatcher_kept_find(dispatcher *d, uint64_t task) {
+  size_t i = dispatcher_kept_from(d, task);
   if (i == d->n_detached || d->detached[i]->first > task) return NULL;
   return d->detached[i];
 }
 
 /* ---- summaries ---- */
 
-const brief *kept_brief(const submission *s, uint64_t task) {
+const brief *dispatcher_kept_brief(const submission *s, uint64_t task) {
   uint64_t i = task - s->first;
   const brief *page = s->briefs ? s->briefs[i / BRIEF_PAGE] : NULL;
   return page ? &page[i % BRIEF_PAGE] : NULL;
@@ -61,10 +61,11 @@ static brief *brief_make(submission *s, uint64_t task) {
   return *page ? &(*page)[i % BRIEF_PAGE] : NULL;
 }
 
-void kept_record(submission *s, const proto_result *r, int error) {
+void dispatcher_kept_record(submission *s, const proto_result *r, int error) {
   brief *b = brief_make(s, r->task);
   if (!b) {
-    hato__error(&s->d->log, "RESULT-LOST", "task %llu: no memory for its result", (unsigned long long)r->task);
+    hato__error(&s->d->log, "RESULT-LOST", "task %llu: no memory for its result",
+                (unsigned long long)r->task);
     return;
   }
   b->resolved = true;
@@ -72,7 +73,7 @@ void kept_record(submission *s, const proto_result *r, int error) {
   b->wait_status = r->wait_status;
   b->wall_s = (float)((double)r->wall_ns / 1e9);
   if (error == r->error) {
-    room_put(s, r->task, b, r->raw, r->raw_len);
+    dispatcher_room_put(s, r->task, b, r->raw, r->raw_len);
     return;
   }
   static const char cut[] = "its output could not be kept whole";
@@ -82,11 +83,11 @@ void kept_record(submission *s, const proto_result *r, int error) {
   changed.words = cut;
   changed.words_len = sizeof cut - 1;
   proto_result_encode(&record, &changed);
-  if (!record.failed) room_put(s, r->task, b, record.data, (uint32_t)record.len);
+  if (!record.failed) dispatcher_room_put(s, r->task, b, record.data, (uint32_t)record.len);
   hato__buf_free(&record);
 }
 
-void kept_error(submission *s, uint64_t first, uint64_t count, int error, const char *words) {
+void dispatcher_kept_error(submission *s, uint64_t first, uint64_t count, int error, const char *words) {
   for (uint64_t t = first; t < first + count; t++) {
     brief *b = brief_make(s, t);
     if (!b) continue;
@@ -97,14 +98,14 @@ void kept_error(submission *s, uint64_t first, uint64_t count, int error, const 
     proto_result r = {
         .task = t, .error = (uint16_t)error, .words = words, .words_len = (uint32_t)strlen(words)};
     proto_result_encode(&rec, &r);
-    if (!rec.failed) room_put(s, t, b, rec.data, (uint32_t)rec.len);
+    if (!rec.failed) dispatcher_room_put(s, t, b, rec.data, (uint32_t)rec.len);
     hato__buf_free(&rec);
   }
 }
 
 /* ---- what lies beyond a record ---- */
 
-void kept_rest(submission *s, const stream_key *key, hato__spool_ref ref, uint16_t status) {
+void dispatcher_kept_rest(submission *s, const stream_key *key, hato__spool_ref ref, uint16_t status) {
   rest *r = calloc(1, sizeof *r);
   if (!r) {
     hato__spool_free(s->d->spool, &ref);
@@ -115,7 +116,7 @@ void kept_rest(submission *s, const stream_key *key, hato__spool_ref ref, uint16
   r->ref = ref;
   r->status = status;
   HASH_ADD(hh, s->d->rests, key, sizeof r->key, r);
-  room_check(s->d);
+  dispatcher_room_check(s->d);
 }
 
 static rest *rest_find(dispatcher *d, uint64_t task, uint32_t channel) {
@@ -130,7 +131,7 @@ static rest *rest_find(dispatcher *d, uint64_t task, uint32_t channel) {
 
 /* ---- fetching ---- */
 
-submission *kept_again(dispatcher *d, uint64_t client_id, uint64_t seq) {
+submission *dispatcher_kept_again(dispatcher *d, uint64_t client_id, uint64_t seq) {
   submission *s = NULL;
   uint64_t key[2] = {client_id, seq};
   HASH_FIND(by_identity, d->identities, key, sizeof key, s);
@@ -144,10 +145,10 @@ static void collect(dispatcher *d, brief *b) {
 
 static void fetch_none(client *c, uint64_t task, int value) {
   size_t begun;
-  hato__buf *b = outbox_bytes(&c->peer, &begun);
+  hato__buf *b = dispatcher_outbox_bytes(&c->peer, &begun);
   proto_run run = {.first = task, .count = 1, .value = (uint16_t)value};
   proto_runs_encode(b, PROTO_RESOLVED, &run, 1);
-  outbox_done(&c->peer, begun);
+  dispatcher_outbox_done(&c->peer, begun);
 }
 
 static void fetch_rest(client *c, uint64_t task, uint32_t attempt, uint32_t channel) {
@@ -157,14 +158,14 @@ static void fetch_rest(client *c, uint64_t task, uint32_t attempt, uint32_t chan
   key.task = task;
   key.attempt = attempt;
   key.channel = channel;
-  spooled_send(&c->peer, &key, r ? r->ref : (hato__spool_ref){0}, r ? r->status : HATO_NO_SPACE);
-  spooled_credit(&c->peer, &key, PROTO_WINDOW);
+  dispatcher_spooled_send(&c->peer, &key, r ? r->ref : (hato__spool_ref){0}, r ? r->status : HATO_NO_SPACE);
+  dispatcher_spooled_credit(&c->peer, &key, PROTO_WINDOW);
 }
 
-void kept_fetch(client *c, uint64_t task) {
+void dispatcher_kept_fetch(client *c, uint64_t task) {
   dispatcher *d = c->peer.d;
-  submission *s = kept_find(d, task);
-  brief *b = s && kept_brief(s, task) ? brief_make(s, task) : NULL;
+  submission *s = dispatcher_kept_find(d, task);
+  brief *b = s && dispatcher_kept_brief(s, task) ? brief_make(s, task) : NULL;
   if (!s || (b && b->forgotten)) {
     fetch_none(c, task, HATO_NOT_FOUND);
     return;
@@ -175,7 +176,7 @@ void kept_fetch(client *c, uint64_t task) {
   }
   collect(d, b);
   uint32_t held_len = 0;
-  const uint8_t *held = b->record.len ? NULL : room_held(d, task, &held_len);
+  const uint8_t *held = b->record.len ? NULL : dispatcher_room_held(d, task, &held_len);
   if (b->record.len == 0 && !held) {
     fetch_none(c, task, b->error ? b->error : HATO_NO_SPACE);
     return;
@@ -187,17 +188,17 @@ void kept_fetch(client *c, uint64_t task) {
   if (record && held) memcpy(record, held, len);
   if (!record || (!held && hato__spool_read(d->spool, b->record, 0, record, len, &got, &err)) ||
       proto_result_decode(&r, record, got, &err)) {
-    hato__error(&d->log, "SPOOL-READ", "task %llu: its kept result cannot be read: %s", (unsigned long long)task,
-                record ? err.text : "no memory");
+    hato__error(&d->log, "SPOOL-READ", "task %llu: its kept result cannot be read: %s",
+                (unsigned long long)task, record ? err.text : "no memory");
     fetch_none(c, task, HATO_SYSTEM);
   } else {
     size_t begun;
-    hato__buf *out = outbox_bytes(&c->peer, &begun);
+    hato__buf *out = dispatcher_outbox_bytes(&c->peer, &begun);
     proto_results_writer w;
     proto_results_begin(&w, out);
     proto_results_add_raw(&w, record, (uint32_t)got);
     proto_results_end(&w);
-    outbox_done(&c->peer, begun);
+    dispatcher_outbox_done(&c->peer, begun);
     if (r.flags & PROTO_RESULT_OUT_MORE) fetch_rest(c, task, r.attempt, PROTO_CH_OUT);
     if (r.flags & PROTO_RESULT_ERR_MORE) fetch_rest(c, task, r.attempt, PROTO_CH_ERR);
   }
@@ -208,12 +209,12 @@ void kept_fetch(client *c, uint64_t task) {
 
 static void forget_one(submission *s, uint64_t task, brief *b) {
   dispatcher *d = s->d;
-  if (b->record.len == 0) room_forget(d, task);
+  if (b->record.len == 0) dispatcher_room_forget(d, task);
   if (b->record.len) hato__spool_free(d->spool, &b->record);
   for (uint32_t channel = PROTO_CH_OUT; d->rests && channel <= PROTO_CH_ERR; channel++) {
     rest *r = rest_find(d, task, channel);
     if (!r) continue;
-    spooled_end(d, task, channel, &r->ref);
+    dispatcher_spooled_end(d, task, channel, &r->ref);
     HASH_DEL(d->rests, r);
     free(r);
   }
@@ -223,22 +224,22 @@ static void forget_one(submission *s, uint64_t task, brief *b) {
   d->kept--;
 }
 
-void kept_free(submission *s) {
+void dispatcher_kept_free(submission *s) {
   dispatcher *d = s->d;
   if (!s->briefs) return;
   for (uint64_t i = 0; i < (s->count + BRIEF_PAGE - 1) / BRIEF_PAGE; i++) free(s->briefs[i]);
   free(s->briefs);
   s->briefs = NULL;
   HASH_DELETE(by_identity, d->identities, s);
-  size_t at = kept_from(d, s->first);
+  size_t at = dispatcher_kept_from(d, s->first);
   if (at == d->n_detached || d->detached[at] != s) return;
   d->n_detached--;
   memmove(&d->detached[at], &d->detached[at + 1], (d->n_detached - at) * sizeof *d->detached);
 }
 
-uint64_t kept_forget(dispatcher *d, uint64_t first, uint64_t last) {
+uint64_t dispatcher_kept_forget(dispatcher *d, uint64_t first, uint64_t last) {
   uint64_t n = 0;
-  for (size_t i = kept_from(d, first); i < d->n_detached && d->detached[i]->first <= last;) {
+  for (size_t i = dispatcher_kept_from(d, first); i < d->n_detached && d->detached[i]->first <= last;) {
     submission *s = d->detached[i];
     uint64_t from = first > s->first ? first : s->first;
     uint64_t to = last < s->first + s->count - 1 ? last : s->first + s->count - 1;
@@ -254,20 +255,21 @@ uint64_t kept_forget(dispatcher *d, uint64_t first, uint64_t last) {
       n++;
     }
     uint64_t end = s->first + s->count;
-    submission_settle(s); /* may free it and take it from the list */
-    i = kept_from(d, end);
+    dispatcher_submission_settle(s); /* may free it and take it from the list */
+    i = dispatcher_kept_from(d, end);
   }
-  room_put_away(d);
-  room_check(d);
+  dispatcher_room_put_away(d);
+  dispatcher_room_check(d);
   return n;
 }
 
-void kept_expire(dispatcher *d) {
+void dispatcher_kept_expire(dispatcher *d) {
   uint64_t now = hato__wall_now();
   for (size_t i = 0; i < d->n_detached;) {
     submission *s = d->detached[i];
     uint64_t end = s->first + s->count;
-    if (s->unresolved == 0 && s->resolved_wall + d->keep_ns <= now) kept_forget(d, s->first, end - 1);
-    i = kept_from(d, end);
+    if (s->unresolved == 0 && s->resolved_wall + d->keep_ns <= now)
+      dispatcher_kept_forget(d, s->first, end - 1);
+    i = dispatcher_kept_from(d, end);
   }
 }

@@ -44,7 +44,7 @@ static void replace(char **to, const char *text) {
 
 static void launch_free(dispatcher *d, launch *l) {
   HASH_DEL(d->launches, l);
-  if (l->waiter) peer_unref(&l->waiter->peer);
+  if (l->waiter) dispatcher_peer_unref(&l->waiter->peer);
   for (unsigned i = 0; i < l->count; i++) {
     free(l->members[i].reason);
     free(l->members[i].host);
@@ -86,15 +86,15 @@ static json_t *one_json(const launch *l) {
     by_state[l->members[i].state]++;
     if (i < SHOWN_MEMBERS) json_array_append_new(members, member_json(&l->members[i], i));
   }
-  json_t *o = json_pack("{s:I,s:s,s:i,s:f,s:i,s:i}", "launch", (json_int_t)l->id, "launcher", l->launcher, "count",
-                        (int)l->count, "since", (double)l->asked_wall / 1e9, "connected",
+  json_t *o = json_pack("{s:I,s:s,s:i,s:f,s:i,s:i}", "launch", (json_int_t)l->id, "launcher", l->launcher,
+                        "count", (int)l->count, "since", (double)l->asked_wall / 1e9, "connected",
                         (int)by_state[M_CONNECTED], "ended", (int)by_state[M_ENDED]);
   put_text(o, "error", l->words);
   json_object_set_new(o, "members", members);
   return o;
 }
 
-json_t *launch_json(dispatcher *d) {
+json_t *dispatcher_launch_json(dispatcher *d) {
   json_t *list = json_array();
   launch *l, *next;
   HASH_ITER(hh, d->launches, l, next) json_array_append_new(list, one_json(l));
@@ -111,8 +111,8 @@ static void answer_if_settled(launch *l) {
   if (!l->waiter || !settled) return;
   client *c = l->waiter;
   l->waiter = NULL;
-  control_reply(c, l->token, one_json(l));
-  peer_unref(&c->peer);
+  dispatcher_control_reply(c, l->token, one_json(l));
+  dispatcher_peer_unref(&c->peer);
 }
 
 static void end_words(const member *m, char *out, size_t n) {
@@ -126,8 +126,8 @@ static void end_words(const member *m, char *out, size_t n) {
 }
 
 static void member_event(dispatcher *d, launch *l, const launchers_member *e) {
-  static const uint8_t states[] = {[HATO_MEMBER_ASKED] = M_ASKED,       [HATO_MEMBER_SUBMITTED] = M_SUBMITTED,
-                                   [HATO_MEMBER_QUEUED] = M_QUEUED,     [HATO_MEMBER_STARTING] = M_STARTING,
+  static const uint8_t states[] = {[HATO_MEMBER_ASKED] = M_ASKED,      [HATO_MEMBER_SUBMITTED] = M_SUBMITTED,
+                                   [HATO_MEMBER_QUEUED] = M_QUEUED,    [HATO_MEMBER_STARTING] = M_STARTING,
                                    [HATO_MEMBER_RUNNING] = M_STARTING, [HATO_MEMBER_ENDED] = M_ENDED};
   if (e->number >= l->count || (unsigned)e->state >= sizeof states) return;
   member *m = &l->members[e->number];
@@ -145,27 +145,36 @@ static void member_event(dispatcher *d, launch *l, const launchers_member *e) {
   if (m->came || d->asked_stop) return;
   char how[128];
   end_words(m, how, sizeof how);
-  hato__warn(&d->log, "DAEMON-NEVER-CAME", "launch %llu, member %u (%s %s): %s before it dialled back%s%s%s%s",
-             (unsigned long long)l->id, e->number, l->launcher, m->job ? m->job : "-", how, m->reason ? ": " : "",
-             m->reason ? m->reason : "", m->log_tail ? "; its log ends: " : "", m->log_tail ? m->log_tail : "");
+  hato__warn(
+      &d->log, "DAEMON-NEVER-CAME", "launch %llu, member %u (%s %s): %s before it dialled back%s%s%s%s",
+      (unsigned long long)l->id, e->number, l->launcher, m->job ? m->job : "-", how, m->reason ? ": " : "",
+      m->reason ? m->reason : "", m->log_tail ? "; its log ends: " : "", m->log_tail ? m->log_tail : "");
 }
 
 static void whole_event(dispatcher *d, launch *l, const launchers_event *e) {
   switch (e->type) {
-    case LAUNCHERS_SUBMITTED:
-      for (unsigned i = 0; i < l->count; i++)
-        if (l->members[i].state == M_ASKED) l->members[i].state = M_SUBMITTED;
-      break;
-    case LAUNCHERS_FAILED:
-      replace(&l->words, e->text);
-      hato__error(&d->log, "LAUNCH-FAILED", "launch %llu (%s): %s", (unsigned long long)l->id, l->launcher, e->text);
-      l->ended = true;
-      for (unsigned i = 0; i < l->count; i++) l->members[i].state = M_ENDED;
-      break;
-    case LAUNCHERS_ENDED: l->ended = true; break;
-    case LAUNCHERS_TROUBLE: hato__warn(&d->log, "LAUNCHER-TROUBLE", "%s: %s", l->launcher, e->text); break;
-    case LAUNCHERS_NEWS: hato__info(&d->log, "LAUNCHER-NEWS", "%s: %s", l->launcher, e->text); break;
-    default: break;
+  case LAUNCHERS_SUBMITTED:
+    for (unsigned i = 0; i < l->count; i++)
+      if (l->members[i].state == M_ASKED) l->members[i].state = M_SUBMITTED;
+    break;
+  case LAUNCHERS_FAILED:
+    replace(&l->words, e->text);
+    hato__error(&d->log, "LAUNCH-FAILED", "launch %llu (%s): %s", (unsigned long long)l->id, l->launcher,
+                e->text);
+    l->ended = true;
+    for (unsigned i = 0; i < l->count; i++) l->members[i].state = M_ENDED;
+    break;
+  case LAUNCHERS_ENDED:
+    l->ended = true;
+    break;
+  case LAUNCHERS_TROUBLE:
+    hato__warn(&d->log, "LAUNCHER-TROUBLE", "%s: %s", l->launcher, e->text);
+    break;
+  case LAUNCHERS_NEWS:
+    hato__info(&d->log, "LAUNCHER-NEWS", "%s: %s", l->launcher, e->text);
+    break;
+  default:
+    break;
   }
 }
 
@@ -193,7 +202,7 @@ static member *member_of(const worker *w, launch **launch_out, unsigned *number)
   return &l->members[*number];
 }
 
-void launch_joined(worker *w) {
+void dispatcher_launch_joined(worker *w) {
   launch *l;
   unsigned number;
   member *m = member_of(w, &l, &number);
@@ -205,7 +214,7 @@ void launch_joined(worker *w) {
   answer_if_settled(l);
 }
 
-void launch_left(worker *w) {
+void dispatcher_launch_left(worker *w) {
   launch *l;
   unsigned number;
   member *m = member_of(w, &l, &number);
@@ -244,8 +253,8 @@ static void command_free(command *c) {
 }
 
 /* Daemons on this machine use the local socket, others the last address that was listened at. */
-static void daemon_command(const dispatcher *d, const dispatcher_launch_request *r, const launchers_info *info,
-                           uint64_t id, command *c) {
+static void daemon_command(const dispatcher *d, const dispatcher_launch_request *r,
+                           const launchers_info *info, uint64_t id, command *c) {
   bool here = (info->flags & HATO_LAUNCHER_SHARES_HOST) != 0;
   unsigned count = r->n > 0 ? (unsigned)r->n : 1;
   unsigned slots = r->slots > 0 ? (unsigned)r->slots : r->n > 0 && here ? 1 : 0;
@@ -305,14 +314,16 @@ static hato_status describe(dispatcher *d, const char *name, const launchers_inf
   if (st != HATO_AGAIN) return st;
   launchers_info *fresh = NULL;
   st = launchers_describe(d->launchers, name, &fresh, err);
-  if (!st && fresh->trouble) st = hato__fail(err, HATO_NOT_SUPPORTED, "launcher %s: %s", name, fresh->trouble);
+  if (!st && fresh->trouble)
+    st = hato__fail(err, HATO_NOT_SUPPORTED, "launcher %s: %s", name, fresh->trouble);
   launchers_info_free(fresh);
   return st ? st : launchers_known(d->launchers, name, info, err);
 }
 
 static hato_status check_request(const dispatcher *d, const dispatcher_launch_request *r, hato_error *err) {
   if (!r->launcher) return hato__fail(err, HATO_INVALID, "no launcher is named");
-  if (r->n < 0 || r->n > 1000000) return hato__fail(err, HATO_INVALID, "%d daemons; 0 to 1000000 were wanted", r->n);
+  if (r->n < 0 || r->n > 1000000)
+    return hato__fail(err, HATO_INVALID, "%d daemons; 0 to 1000000 were wanted", r->n);
   if (r->slots < 0 || r->slots > 65536)
     return hato__fail(err, HATO_INVALID, "%d slots; 0 to 65536 were wanted", r->slots);
   if (r->bind && strcmp(r->bind, "auto") != 0 && strcmp(r->bind, "core") != 0 && strcmp(r->bind, "none") != 0)
@@ -350,7 +361,8 @@ static hato_status start(dispatcher *d, const dispatcher_launch_request *r, clie
                          .dial_in = true,
                          .tag = tag,
                          .log_dir = d->log_dir};
-  st = c.failed ? hato__fail(err, HATO_NO_MEMORY, "no memory for a launch") : launchers_launch(d->launchers, &q, err);
+  st = c.failed ? hato__fail(err, HATO_NO_MEMORY, "no memory for a launch")
+                : launchers_launch(d->launchers, &q, err);
   command_free(&c);
   if (!st) return HATO_OK;
   dispatcher_lock(d);
@@ -360,18 +372,19 @@ static hato_status start(dispatcher *d, const dispatcher_launch_request *r, clie
   return st;
 }
 
-hato_status dispatcher_launch(dispatcher *d, const dispatcher_launch_request *r, uint64_t *id, hato_error *err) {
+hato_status dispatcher_launch(dispatcher *d, const dispatcher_launch_request *r, uint64_t *id,
+                              hato_error *err) {
   uint64_t none;
   return start(d, r, NULL, 0, id ? id : &none, err);
 }
 
 static void fail_locked(client *c, uint32_t token, const hato_error *e) {
   dispatcher_lock(c->peer.d);
-  control_fail(c, token, e->status, "%s", e->text);
+  dispatcher_control_fail(c, token, e->status, "%s", e->text);
   dispatcher_unlock(c->peer.d);
 }
 
-void launch_request(client *c, uint32_t token, json_t *q) {
+void dispatcher_launch_asked(client *c, uint32_t token, json_t *q) {
   dispatcher *d = c->peer.d;
   hato_error err = {0};
   uint64_t id = 0;
@@ -395,29 +408,29 @@ void launch_request(client *c, uint32_t token, json_t *q) {
   } else if (!wait) {
     dispatcher_lock(d);
     launch *l = launch_find(d, id);
-    control_reply(c, token, l ? one_json(l) : json_pack("{s:I}", "launch", (json_int_t)id));
+    dispatcher_control_reply(c, token, l ? one_json(l) : json_pack("{s:I}", "launch", (json_int_t)id));
     dispatcher_unlock(d);
   }
   free(options);
 }
 
-void launch_list_launchers(client *c, uint32_t token) {
+void dispatcher_launch_list_launchers(client *c, uint32_t token) {
   dispatcher *d = c->peer.d;
   json_t *all = json_array();
   char **names = launchers_names(d->launchers);
   for (char **n = names; n && *n; n++) json_array_append_new(all, json_string(*n));
   launchers_folders_free(names);
-  control_reply(c, token, json_pack("{s:o}", "launchers", all));
+  dispatcher_control_reply(c, token, json_pack("{s:o}", "launchers", all));
 }
 
 /* ---- the host's life ---- */
 
-hato_status launch_open(dispatcher *d, hato_error *err) {
+hato_status dispatcher_launch_open(dispatcher *d, hato_error *err) {
   launchers_options o = {.hato_binary = d->hato_binary, .event = on_event, .arg = d, .log = d->log};
   return launchers_create(&o, &d->launchers, err);
 }
 
-void launch_close(dispatcher *d) {
+void dispatcher_launch_close(dispatcher *d) {
   launch *l, *next;
   dispatcher_lock(d);
   launchers *h = d->launchers;

@@ -8,7 +8,7 @@
 #define SPOOL_LIMIT (UINT64_C(10) << 30)
 #define KEEP_NS (7 * 24 * 3600 * HATO__SEC)
 #define HEARTBEAT_MS 30000u
-#define STOP_NS (5 * HATO__SEC) /* how long stop waits for daemons to go */
+#define STOP_NS (6 * HATO__SEC) /* how long stop waits for daemons to go: a task's grace is 5 s */
 
 static bool copy(char **to, const char *from) {
   *to = from ? hato__printf("%s", from) : NULL;
@@ -70,9 +70,11 @@ hato_status dispatcher_create(const dispatcher_options *o, dispatcher **out, hat
   }
   d->sched = sched_create(NULL);
   if (!copy_options(d, o) || !d->sched) st = hato__fail(err, HATO_NO_MEMORY, "no memory for a dispatcher");
-  if (!st) st = hato__spool_open(d->local_dir, "default", o->spool_limit ? o->spool_limit : SPOOL_LIMIT, &d->spool, err);
-  if (!st) st = launch_open(d, err);
-  if (!st) st = clock_start(d, err);
+  if (!st)
+    st = hato__spool_open(d->local_dir, "default", o->spool_limit ? o->spool_limit : SPOOL_LIMIT, &d->spool,
+                          err);
+  if (!st) st = dispatcher_launch_open(d, err);
+  if (!st) st = dispatcher_clock_start(d, err);
   if (st) {
     dispatcher_destroy(d);
     return st;
@@ -83,7 +85,7 @@ hato_status dispatcher_create(const dispatcher_options *o, dispatcher **out, hat
 
 hato_status dispatcher_listen(dispatcher *d, const char *url, hato_error *err) {
   net_listener *l = NULL;
-  hato_status st = net_listen(url, &d->auth, &d->log, peers_admitted, d, &l, err);
+  hato_status st = net_listen(url, &d->auth, &d->log, dispatcher_peers_admitted, d, &l, err);
   if (st) return st;
   dispatcher_lock(d);
   net_listener **all = realloc(d->listeners, (d->n_listeners + 1) * sizeof *all);
@@ -105,7 +107,7 @@ hato_status dispatcher_embed(dispatcher *d, net_conn **end, hato_error *err) {
   net_conn *server = NULL;
   hato_status st = net_pair(end, &server, err);
   if (st) return st;
-  st = peers_embed(d, server, err);
+  st = dispatcher_peers_embed(d, server, err);
   if (st == HATO_OK) return HATO_OK;
   net_close(server, st, "the dispatcher is ending");
   net_release(server);
@@ -137,15 +139,23 @@ const char *dispatcher_wait(dispatcher *d) {
   return d->why;
 }
 
-/* Says goodbye to everyone; daemons then end their tasks and go. */
+/* Tells everyone. Daemons drain: their tasks get SIGTERM and its grace before they are killed, and what
+ * ended is still reported. */
 static void say_goodbye(dispatcher *d) {
+  uint64_t now = hato__now();
   for (hato__link *l = d->peers.next; l != &d->peers; l = l->next) {
     peer *p = HATO__ENTRY(l, peer, link);
     if (p->closed) continue;
     size_t begun;
-    hato__buf *b = outbox_bytes(p, &begun);
+    hato__buf *b = dispatcher_outbox_bytes(p, &begun);
+    if (p->kind == PEER_WORKER && p->introduced) {
+      sched_daemon_draining(d->sched, now, worker_of(p)->handle);
+      proto_drain_encode(b, true);
+      dispatcher_outbox_done(p, begun);
+      continue;
+    }
     proto_words_encode(b, PROTO_GOODBYE, HATO_OK, d->why[0] ? d->why : "the dispatcher ends");
-    outbox_done(p, begun);
+    dispatcher_outbox_done(p, begun);
   }
 }
 
@@ -169,13 +179,13 @@ void dispatcher_stop(dispatcher *d) {
   dispatcher_ask(d, "it was stopped");
   dispatcher_unlock(d);
   if (!first) return;
-  work_pump(d);
+  dispatcher_work_pump(d);
   dispatcher_lock(d);
   unsigned n = d->n_listeners;
   d->n_listeners = 0;
   dispatcher_unlock(d);
   for (unsigned i = 0; i < n; i++) net_listener_close(d->listeners[i]);
-  clock_stop(d);
+  dispatcher_clock_stop(d);
   dispatcher_lock(d);
   say_goodbye(d);
   dispatcher_unlock(d);
@@ -184,11 +194,11 @@ void dispatcher_stop(dispatcher *d) {
   bool gone = wait_gone(d, hato__now() + STOP_NS);
   if (!gone) close_all(d);
   dispatcher_unlock(d);
-  launch_close(d);
+  dispatcher_launch_close(d);
   dispatcher_lock(d);
   wait_gone(d, hato__now() + STOP_NS);
   dispatcher_unlock(d);
-  work_pump(d);
+  dispatcher_work_pump(d);
 }
 
 /* What is left of a session's tasks when it ends. */
@@ -198,13 +208,13 @@ static void free_submissions(dispatcher *d) {
     s->unresolved = 0;
     s->forgotten = s->count;
     if (s->chunks == 0) {
-      submission_settle(s);
+      dispatcher_submission_settle(s);
     } else {
       d->n_detached--;
     }
   }
   free(d->detached);
-  room_drop(d);
+  dispatcher_room_drop(d);
   rest *r, *next;
   HASH_ITER(hh, d->rests, r, next) {
     HASH_DEL(d->rests, r);
@@ -215,12 +225,12 @@ static void free_submissions(dispatcher *d) {
 void dispatcher_destroy(dispatcher *d) {
   if (!d) return;
   if (d->clock_runs) dispatcher_stop(d);
-  if (d->launchers) launch_close(d);
+  if (d->launchers) dispatcher_launch_close(d);
   if (d->sched && d->spool) {
     dispatcher_lock(d);
     sched_cancel(d->sched, hato__now(), 1, UINT64_MAX - 1, 0, HATO_RESET);
     dispatcher_unlock(d);
-    work_pump(d);
+    dispatcher_work_pump(d);
     free_submissions(d);
   }
   hato__spool_close(d->spool);

@@ -57,10 +57,10 @@ static void make_dirty_later(peer *p) {
   p->later = true;
   if (hato__list_empty(&d->later)) d->later_at = hato__now() + LATER_NS;
   hato__list_push(&d->later, &p->dirty);
-  clock_soon(d);
+  dispatcher_clock_soon(d);
 }
 
-void outbox_now(dispatcher *d) {
+void dispatcher_outbox_now(dispatcher *d) {
   while (!hato__list_empty(&d->later)) make_dirty(HATO__ENTRY(d->later.next, peer, dirty));
 }
 
@@ -75,7 +75,7 @@ static void touched(peer *p, uint64_t bytes) {
   net_pause(p->conn, true);
 }
 
-hato__buf *outbox_bytes(peer *p, size_t *begun) {
+hato__buf *dispatcher_outbox_bytes(peer *p, size_t *begun) {
   *begun = p->out.bytes.len;
   return &p->out.bytes;
 }
@@ -112,10 +112,10 @@ static void done(peer *p, size_t begun, bool later) {
   }
 }
 
-void outbox_done(peer *p, size_t begun) { done(p, begun, false); }
-void outbox_done_later(peer *p, size_t begun) { done(p, begun, true); }
+void dispatcher_outbox_done(peer *p, size_t begun) { done(p, begun, false); }
+void dispatcher_outbox_done_later(peer *p, size_t begun) { done(p, begun, true); }
 
-void outbox_data(peer *p, net_data *data, const uint8_t *at, uint32_t len) {
+void dispatcher_outbox_data(peer *p, net_data *data, const uint8_t *at, uint32_t len) {
   if (p->closed) return;
   out_item *i = list_add(&p->out.control);
   if (!i) {
@@ -126,7 +126,7 @@ void outbox_data(peer *p, net_data *data, const uint8_t *at, uint32_t len) {
   touched(p, len);
 }
 
-void outbox_piece(peer *p, net_data *data, const uint8_t *at, uint32_t len) {
+void dispatcher_outbox_piece(peer *p, net_data *data, const uint8_t *at, uint32_t len) {
   if (p->closed) return;
   out_item *i = list_add(&p->out.pieces);
   if (!i) {
@@ -138,7 +138,7 @@ void outbox_piece(peer *p, net_data *data, const uint8_t *at, uint32_t len) {
   touched(p, 0);
 }
 
-void outbox_assign(peer *p, chunk *c, uint64_t first, uint32_t count, uint32_t attempt) {
+void dispatcher_outbox_assign(peer *p, chunk *c, uint64_t first, uint32_t count, uint32_t attempt) {
   if (p->closed) return;
   out_item *i = list_add(&p->out.control);
   if (!i) {
@@ -150,7 +150,7 @@ void outbox_assign(peer *p, chunk *c, uint64_t first, uint32_t count, uint32_t a
   touched(p, 64);
 }
 
-void outbox_spec(peer *p, spec *s) {
+void dispatcher_outbox_spec(peer *p, spec *s) {
   if (p->closed) return;
   out_item *i = list_add(&p->out.control);
   if (!i) {
@@ -162,7 +162,7 @@ void outbox_spec(peer *p, spec *s) {
   touched(p, s->len);
 }
 
-void outbox_object(peer *p, object *o) {
+void dispatcher_outbox_object(peer *p, object *o) {
   if (p->closed) return;
   out_item *i = list_add(&p->out.control);
   if (!i) {
@@ -176,11 +176,20 @@ void outbox_object(peer *p, object *o) {
 
 static void item_release(dispatcher *d, out_item *i) {
   switch (i->kind) {
-    case OUT_DATA: net_data_unref(i->u.data.data); break;
-    case OUT_SPEC: spec_unref(d, i->u.spec); break;
-    case OUT_OBJECT: object_unref(d, i->u.object); break;
-    case OUT_ASSIGN: chunk_unref(i->u.assign.chunk); break;
-    default: break;
+  case OUT_DATA:
+    net_data_unref(i->u.data.data);
+    break;
+  case OUT_SPEC:
+    dispatcher_spec_unref(d, i->u.spec);
+    break;
+  case OUT_OBJECT:
+    dispatcher_object_unref(d, i->u.object);
+    break;
+  case OUT_ASSIGN:
+    dispatcher_chunk_unref(i->u.assign.chunk);
+    break;
+  default:
+    break;
   }
 }
 
@@ -189,7 +198,7 @@ static void list_release(dispatcher *d, out_list *l) {
   list_free(l);
 }
 
-void outbox_free(peer *p) {
+void dispatcher_outbox_free(peer *p) {
   outbox *o = &p->out;
   list_release(p->d, &o->control);
   list_release(p->d, &o->pieces);
@@ -237,21 +246,29 @@ static bool encode_object(outbox *o, const out_item *i, hato__buf *out) {
 
 static bool encode(outbox *o, const out_item *i, hato__buf *out) {
   switch (i->kind) {
-    case OUT_BYTES:
-      hato__buf_append(out, o->taken_bytes.data + o->taken_at, i->len);
-      o->taken_at += i->len;
-      return true;
-    case OUT_DATA: hato__buf_append(out, i->u.data.at, i->len); return true;
-    case OUT_SPEC: proto_spec_send(out, i->u.spec->number, i->u.spec->bytes, i->u.spec->len); return true;
-    case OUT_ASSIGN: encode_assign(i, out); return true;
-    default: return encode_object(o, i, out);
+  case OUT_BYTES:
+    hato__buf_append(out, o->taken_bytes.data + o->taken_at, i->len);
+    o->taken_at += i->len;
+    return true;
+  case OUT_DATA:
+    hato__buf_append(out, i->u.data.at, i->len);
+    return true;
+  case OUT_SPEC:
+    proto_spec_send(out, i->u.spec->number, i->u.spec->bytes, i->u.spec->len);
+    return true;
+  case OUT_ASSIGN:
+    encode_assign(i, out);
+    return true;
+  default:
+    return encode_object(o, i, out);
   }
 }
 
 /* Takes what waits. With the lock. */
 static void take(peer *p) {
   outbox *o = &p->out;
-  if (o->control.n == 0 && p->kind == PEER_CLIENT && o->pieces.n == o->pieces.at) tasks_more(client_of(p));
+  if (o->control.n == 0 && p->kind == PEER_CLIENT && o->pieces.n == o->pieces.at)
+    dispatcher_tasks_more(client_of(p));
   if (o->control.n == 0) return;
   o->taken = o->control;
   o->control = (out_list){0};
@@ -285,7 +302,7 @@ static bool resumed(peer *p) {
   return true;
 }
 
-void outbox_fill(void *owner, net_conn *conn, net_out *out) {
+void dispatcher_outbox_fill(void *owner, net_conn *conn, net_out *out) {
   peer *p = owner;
   outbox *o = &p->out;
   uint32_t from = o->taken.at;
@@ -311,7 +328,7 @@ void outbox_fill(void *owner, net_conn *conn, net_out *out) {
   dispatcher_unlock(p->d);
   if (again) {
     net_pause(conn, false);
-    work_pump(p->d);
+    dispatcher_work_pump(p->d);
   }
 }
 
@@ -330,7 +347,7 @@ void dispatcher_flush(dispatcher *d) {
     if (n == 0) return;
     for (size_t i = 0; i < n; i++) net_wake(woken[i]->conn);
     dispatcher_lock(d);
-    for (size_t i = 0; i < n; i++) peer_unref(woken[i]);
+    for (size_t i = 0; i < n; i++) dispatcher_peer_unref(woken[i]);
     dispatcher_unlock(d);
   }
 }

@@ -11,16 +11,16 @@ static hato_status on_frame(void *owner, net_conn *conn, const net_frame *f, hat
   atomic_store_explicit(&p->heard, hato__now(), memory_order_relaxed);
   if (f->type == PROTO_HEARTBEAT) return HATO_OK;
   if (p->kind == PEER_CLIENT) {
-    if (!p->introduced) return clients_introduce(client_of(p), f, err);
-    return clients_frame(client_of(p), f, err);
+    if (!p->introduced) return dispatcher_clients_introduce(client_of(p), f, err);
+    return dispatcher_clients_frame(client_of(p), f, err);
   }
-  if (!p->introduced) return workers_introduce(worker_of(p), f, err);
-  return workers_frame(worker_of(p), f, err);
+  if (!p->introduced) return dispatcher_workers_introduce(worker_of(p), f, err);
+  return dispatcher_workers_frame(worker_of(p), f, err);
 }
 
 static void on_batch(void *owner, net_conn *conn) {
   (void)conn;
-  work_pump(((peer *)owner)->d);
+  dispatcher_work_pump(((peer *)owner)->d);
 }
 
 static void on_closed(void *owner, net_conn *conn, hato_status why, const char *words) {
@@ -33,16 +33,16 @@ static void on_closed(void *owner, net_conn *conn, hato_status why, const char *
   d->busy_at = hato__now();
   if (why != HATO_OK && why != HATO_CLOSED)
     hato__info(&d->log, "PEER-CLOSED", "%s: %s", net_peer_of(p->conn)->address, words);
-  outbox_free(p);
+  dispatcher_outbox_free(p);
   if (p->kind == PEER_CLIENT) {
-    clients_gone(client_of(p));
+    dispatcher_clients_gone(client_of(p));
   } else {
-    workers_gone(worker_of(p));
+    dispatcher_workers_gone(worker_of(p));
   }
-  spooled_peer_gone(p);
-  peer_unref(p);
+  dispatcher_spooled_peer_gone(p);
+  dispatcher_peer_unref(p);
   dispatcher_unlock(d);
-  work_pump(d);
+  dispatcher_work_pump(d);
   /* The last touch: with no peer left the dispatcher may be destroyed. */
   dispatcher_lock(d);
   if (--d->n_peers == 0) pthread_cond_broadcast(&d->end);
@@ -50,16 +50,16 @@ static void on_closed(void *owner, net_conn *conn, hato_status why, const char *
 }
 
 static const net_ops peer_ops = {
-    .frame = on_frame, .batch = on_batch, .fill = outbox_fill, .sent = NULL, .closed = on_closed};
+    .frame = on_frame, .batch = on_batch, .fill = dispatcher_outbox_fill, .sent = NULL, .closed = on_closed};
 
-void peer_unref(peer *p) {
+void dispatcher_peer_unref(peer *p) {
   if (--p->refs > 0) return;
   net_release(p->conn);
-  outbox_free(p);
+  dispatcher_outbox_free(p);
   if (p->kind == PEER_CLIENT) {
-    client_free(client_of(p));
+    dispatcher_client_free(client_of(p));
   } else {
-    worker_free(worker_of(p));
+    dispatcher_worker_free(worker_of(p));
   }
 }
 
@@ -103,7 +103,7 @@ static hato_status peer_start(dispatcher *d, net_conn *conn, proto_role role, ha
   return HATO_OK;
 }
 
-void peers_admitted(void *arg, net_conn *conn) {
+void dispatcher_peers_admitted(void *arg, net_conn *conn) {
   dispatcher *d = arg;
   hato_error err;
   if (peer_start(d, conn, net_peer_of(conn)->role, &err) == HATO_OK) return;
@@ -111,6 +111,6 @@ void peers_admitted(void *arg, net_conn *conn) {
   net_release(conn);
 }
 
-hato_status peers_embed(dispatcher *d, net_conn *server, hato_error *err) {
+hato_status dispatcher_peers_embed(dispatcher *d, net_conn *server, hato_error *err) {
   return peer_start(d, server, PROTO_ROLE_CLIENT, err);
 }

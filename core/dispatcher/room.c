@@ -11,13 +11,14 @@ static uint64_t low_water(dispatcher *d) {
   return part < (64u << 20) ? part : (64u << 20);
 }
 
-void room_check(dispatcher *d) {
+void dispatcher_room_check(dispatcher *d) {
   bool low = !hato__list_empty(&d->unkept) || !hato__spool_has_room(d->spool, low_water(d));
   if (low == d->spool_paused) return;
   d->spool_paused = low;
   sched_owner_pause(d->sched, SCHED_SHARED_OWNER, low);
   if (low) {
-    hato__warn(&d->log, "SPOOL-FULL", "the spool in %s is nearly full: detached tasks wait until results are forgotten",
+    hato__warn(&d->log, "SPOOL-FULL",
+               "the spool in %s is nearly full: detached tasks wait until results are forgotten",
                d->local_dir);
   } else {
     hato__notice(&d->log, "SPOOL-ROOM", "the spool in %s has room again", d->local_dir);
@@ -26,12 +27,13 @@ void room_check(dispatcher *d) {
 
 #define SUBMIT_ROOM (UINT64_C(1) << 20) /* with less, no further detached submission is taken */
 
-bool room_full(dispatcher *d, hato_error *why) {
+bool dispatcher_room_full(dispatcher *d, hato_error *why) {
   uint64_t limit = hato__spool_limit(d->spool), used = hato__spool_used(d->spool);
   uint64_t room = limit / 8 < SUBMIT_ROOM ? limit / 8 : SUBMIT_ROOM;
   bool unkept = !hato__list_empty(&d->unkept);
   if (!unkept && hato__spool_has_room(d->spool, room)) return false;
-  hato__fail(why, HATO_NO_SPACE, "the spool in %s is full: %s%llu of %llu MiB are used; `hato forget` gives space back",
+  hato__fail(why, HATO_NO_SPACE,
+             "the spool in %s is full: %s%llu of %llu MiB are used; `hato forget` gives space back",
              d->local_dir, unkept && used + room < limit ? "its disk has no more room; " : "",
              (unsigned long long)(used >> 20), (unsigned long long)(limit >> 20));
   return true;
@@ -62,12 +64,14 @@ static void unkept_free(unkept *u) {
   free(u);
 }
 
-static void unkept_add(submission *s, uint64_t task, brief *b, const void *record, uint32_t len, const char *why) {
+static void unkept_add(submission *s, uint64_t task, brief *b, const void *record, uint32_t len,
+                       const char *why) {
   dispatcher *d = s->d;
   unkept *u = malloc(sizeof *u + len);
   if (!u) {
     if (b->error == 0) b->error = HATO_NO_SPACE;
-    hato__error(&d->log, "RESULT-LOST", "task %llu: its result could not be kept: %s", (unsigned long long)task, why);
+    hato__error(&d->log, "RESULT-LOST", "task %llu: its result could not be kept: %s",
+                (unsigned long long)task, why);
     return;
   }
   if (hato__list_empty(&d->unkept)) hato__warn(&d->log, "SPOOL-FULL", "%s", why);
@@ -81,7 +85,7 @@ static void unkept_add(submission *s, uint64_t task, brief *b, const void *recor
   pthread_cond_signal(&d->tick);
 }
 
-void room_put_away(dispatcher *d) {
+void dispatcher_room_put_away(dispatcher *d) {
   hato_error err;
   while (!hato__list_empty(&d->unkept)) {
     unkept *u = HATO__ENTRY(d->unkept.next, unkept, link);
@@ -90,37 +94,37 @@ void room_put_away(dispatcher *d) {
   }
 }
 
-uint64_t room_retry(dispatcher *d, uint64_t now) {
+uint64_t dispatcher_room_retry(dispatcher *d, uint64_t now) {
   if (hato__list_empty(&d->unkept)) return UINT64_MAX;
   if (now >= d->next_retry) {
-    room_put_away(d);
-    room_check(d);
+    dispatcher_room_put_away(d);
+    dispatcher_room_check(d);
     d->next_retry = now + RETRY_NS;
   }
   return hato__list_empty(&d->unkept) ? UINT64_MAX : d->next_retry;
 }
 
-void room_drop(dispatcher *d) {
+void dispatcher_room_drop(dispatcher *d) {
   while (!hato__list_empty(&d->unkept)) unkept_free(HATO__ENTRY(d->unkept.next, unkept, link));
 }
 
-void room_put(submission *s, uint64_t task, brief *b, const void *record, uint32_t len) {
+void dispatcher_room_put(submission *s, uint64_t task, brief *b, const void *record, uint32_t len) {
   hato_error err;
   if (hato__spool_put(s->d->spool, record, len, &b->record, &err)) {
     b->record = (hato__spool_ref){0};
     unkept_add(s, task, b, record, len, err.text);
   }
-  room_check(s->d);
+  dispatcher_room_check(s->d);
 }
 
-const uint8_t *room_held(dispatcher *d, uint64_t task, uint32_t *len) {
+const uint8_t *dispatcher_room_held(dispatcher *d, uint64_t task, uint32_t *len) {
   const unkept *u = find(d, task);
   if (!u) return NULL;
   *len = u->len;
   return u->bytes;
 }
 
-void room_forget(dispatcher *d, uint64_t task) {
+void dispatcher_room_forget(dispatcher *d, uint64_t task) {
   unkept *u = find(d, task);
   if (u) unkept_free(u);
 }

@@ -45,7 +45,8 @@ static hato_status open_session(server *s, hato_error *err) {
   hato_status st = hato__session_open(s->o->session, true, &s->session, err);
   if (!st) st = hato__session_lock(s->session, s->o->force, err);
   if (st) return st;
-  if (*hato__session_note(s->session)) hato__notice(&s->log, "SESSION-STALE", "%s", hato__session_note(s->session));
+  if (*hato__session_note(s->session))
+    hato__notice(&s->log, "SESSION-STALE", "%s", hato__session_note(s->session));
   st = hato__session_local(s->session, err);
   if (!st && *hato__session_note(s->session))
     hato__notice(&s->log, "SESSION-LOCAL", "%s", hato__session_note(s->session));
@@ -127,7 +128,9 @@ hato_status dispatcher_serve(const dispatcher_serve_options *o, hato_error *err)
   bool locked = s.session && hato__session_locked(s.session);
   if (!st) st = start(&s, &why);
   if (!st) st = publish(&s, &why);
-  if (!st) hato__notice(&s.log, "SESSION-START", "session %s is up at %s", hato__session_name(s.session), dispatcher_url(s.d, 0));
+  if (!st)
+    hato__notice(&s.log, "SESSION-START", "session %s is up at %s", hato__session_name(s.session),
+                 dispatcher_url(s.d, 0));
   say_ready(o->ready_fd, st, why.text);
   if (!st) run(&s);
   if (st) hato__error(&s.log, "SESSION-FAILED", "%s", why.text);

@@ -47,7 +47,7 @@ static object *object_find(dispatcher *d, const uint8_t hash[32]) {
   return o;
 }
 
-void object_unref(dispatcher *d, object *o) {
+void dispatcher_object_unref(dispatcher *d, object *o) {
   if (!o || --o->refs > 0) return;
   HASH_DEL(d->objects, o);
   free(o->bytes);
@@ -72,7 +72,7 @@ static hato_status object_new(client *c, const proto_object *part, object **out,
   return HATO_OK;
 }
 
-hato_status objects_part(client *c, const proto_object *part, hato_error *err) {
+hato_status dispatcher_objects_part(client *c, const proto_object *part, hato_error *err) {
   object *o = object_find(c->peer.d, part->hash);
   hato_status st = o ? HATO_OK : object_new(c, part, &o, err);
   if (st) return st;
@@ -157,12 +157,12 @@ static struct client_spec *entry_find(client *c, uint32_t number) {
 
 static void entry_free(client *c, struct client_spec *e) {
   HASH_DEL(c->specs, e);
-  if (e->spec) spec_unref(c->peer.d, e->spec);
+  if (e->spec) dispatcher_spec_unref(c->peer.d, e->spec);
   free(e->partial);
   free(e);
 }
 
-hato_status specs_part(client *c, const proto_part *part, hato_error *err) {
+hato_status dispatcher_specs_part(client *c, const proto_part *part, hato_error *err) {
   struct client_spec *e = entry_find(c, part->number);
   if (e && e->spec) return hato__fail(err, HATO_PROTOCOL, "SPEC %u was sent before", part->number);
   if (!e) {
@@ -179,7 +179,8 @@ hato_status specs_part(client *c, const proto_part *part, hato_error *err) {
   if (part->total != e->total || part->offset != e->got || part->len > e->total - e->got) {
     uint32_t got = e->got;
     entry_free(c, e);
-    return hato__fail(err, HATO_PROTOCOL, "SPEC %u: offset %u, where %u was to come", part->number, part->offset, got);
+    return hato__fail(err, HATO_PROTOCOL, "SPEC %u: offset %u, where %u was to come", part->number,
+                      part->offset, got);
   }
   if (part->len) memcpy(e->partial + e->got, part->data, part->len);
   e->got += part->len;
@@ -191,20 +192,20 @@ hato_status specs_part(client *c, const proto_part *part, hato_error *err) {
   return st;
 }
 
-spec *specs_find(client *c, uint32_t number) {
+spec *dispatcher_specs_find(client *c, uint32_t number) {
   struct client_spec *e = entry_find(c, number);
   return e ? e->spec : NULL;
 }
 
-void specs_drop(client *c, uint32_t number) {
+void dispatcher_specs_drop(client *c, uint32_t number) {
   struct client_spec *e = entry_find(c, number);
   if (e) entry_free(c, e);
 }
 
-void specs_client_gone(client *c) {
+void dispatcher_specs_client_gone(client *c) {
   struct client_spec *e, *next;
   HASH_ITER(hh, c->specs, e, next) entry_free(c, e);
-  for (uint32_t i = 0; i < c->objects.n; i++) object_unref(c->peer.d, c->objects.at[i]);
+  for (uint32_t i = 0; i < c->objects.n; i++) dispatcher_object_unref(c->peer.d, c->objects.at[i]);
   set_free(&c->objects);
 }
 
@@ -214,10 +215,10 @@ static void ensure_object(worker *w, object *o) {
   for (size_t i = 0; i < w->hashes.len; i += 32)
     if (memcmp(w->hashes.data + i, o->hash, 32) == 0) return;
   hato__buf_append(&w->hashes, o->hash, 32);
-  outbox_object(&w->peer, o);
+  dispatcher_outbox_object(&w->peer, o);
 }
 
-void specs_ensure(worker *w, spec *s) {
+void dispatcher_specs_ensure(worker *w, spec *s) {
   if (set_has(&w->specs, s)) return;
   if (!set_add(&w->specs, s)) return;
   if (!set_add(&s->known, w)) {
@@ -225,27 +226,27 @@ void specs_ensure(worker *w, spec *s) {
     return;
   }
   if (s->object) ensure_object(w, s->object);
-  outbox_spec(&w->peer, s);
+  dispatcher_outbox_spec(&w->peer, s);
 }
 
-void specs_worker_gone(worker *w) {
+void dispatcher_specs_worker_gone(worker *w) {
   for (uint32_t i = 0; i < w->specs.n; i++) set_remove(&((spec *)w->specs.at[i])->known, w);
   set_free(&w->specs);
   hato__buf_free(&w->hashes);
 }
 
-void spec_unref(dispatcher *d, spec *s) {
+void dispatcher_spec_unref(dispatcher *d, spec *s) {
   if (--s->refs > 0) return;
   for (uint32_t i = 0; i < s->known.n; i++) {
     worker *w = s->known.at[i];
     set_remove(&w->specs, s);
     if (w->peer.closed) continue;
     size_t begun;
-    hato__buf *b = outbox_bytes(&w->peer, &begun);
+    hato__buf *b = dispatcher_outbox_bytes(&w->peer, &begun);
     proto_spec_drop_encode(b, s->number);
-    outbox_done(&w->peer, begun);
+    dispatcher_outbox_done(&w->peer, begun);
   }
-  object_unref(d, s->object);
+  dispatcher_object_unref(d, s->object);
   set_free(&s->known);
   free(s->title);
   free(s->bytes);

@@ -19,11 +19,11 @@ static void sender_free(sender *s) {
     break;
   }
   if (s->owns) hato__spool_free(d->spool, &s->ref);
-  peer_unref(s->to);
+  dispatcher_peer_unref(s->to);
   free(s);
 }
 
-void spooled_end(dispatcher *d, uint64_t task, uint32_t channel, hato__spool_ref *ref) {
+void dispatcher_spooled_end(dispatcher *d, uint64_t task, uint32_t channel, hato__spool_ref *ref) {
   for (sender *s = d->senders, *next; s; s = next) {
     next = s->next;
     if (s->key.task != task || s->key.channel != channel) continue;
@@ -38,7 +38,7 @@ void spooled_end(dispatcher *d, uint64_t task, uint32_t channel, hato__spool_ref
   if (ref->len) hato__spool_free(d->spool, ref);
 }
 
-void spooled_send(peer *to, const stream_key *key, hato__spool_ref ref, uint16_t status) {
+void dispatcher_spooled_send(peer *to, const stream_key *key, hato__spool_ref ref, uint16_t status) {
   sender *s = sender_find(to, key);
   if (!s) {
     s = calloc(1, sizeof *s);
@@ -62,7 +62,8 @@ static net_data *read_piece(sender *s, uint32_t n, uint8_t **frame, uint16_t *st
   size_t got = 0;
   hato_error err = {0};
   *status = 0;
-  if (data && n && hato__spool_read(s->to->d->spool, s->ref, s->at, bytes + PROTO_PIECE_HEAD, n, &got, &err)) {
+  if (data && n &&
+      hato__spool_read(s->to->d->spool, s->ref, s->at, bytes + PROTO_PIECE_HEAD, n, &got, &err)) {
     hato__error(&s->to->d->log, "SPOOL-READ", "%s", err.text);
     *status = HATO_SYSTEM;
   }
@@ -91,7 +92,7 @@ static bool send_one(sender *s) {
   dispatcher_unlock(d);
   net_data *data = read_piece(s, (uint32_t)n, &frame, &status);
   dispatcher_lock(d);
-  if (!s->gone && data) outbox_piece(s->to, data, frame, PROTO_PIECE_HEAD + (uint32_t)n);
+  if (!s->gone && data) dispatcher_outbox_piece(s->to, data, frame, PROTO_PIECE_HEAD + (uint32_t)n);
   net_data_unref(data);
   if (s->gone || !data) return false;
   s->at += n;
@@ -100,7 +101,7 @@ static bool send_one(sender *s) {
   return !s->gone;
 }
 
-bool spooled_credit(peer *to, const stream_key *key, uint64_t bytes) {
+bool dispatcher_spooled_credit(peer *to, const stream_key *key, uint64_t bytes) {
   sender *s = sender_find(to, key);
   if (!s) return false;
   s->credit += bytes;
@@ -112,7 +113,7 @@ bool spooled_credit(peer *to, const stream_key *key, uint64_t bytes) {
   return true;
 }
 
-void spooled_peer_gone(peer *to) {
+void dispatcher_spooled_peer_gone(peer *to) {
   for (sender *s = to->d->senders, *next; s; s = next) {
     next = s->next;
     if (s->to != to) continue;

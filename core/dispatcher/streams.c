@@ -17,23 +17,23 @@ static stream_key key_of(uint64_t task, uint32_t attempt, uint32_t channel) {
 
 static void forward(peer *to, const net_frame *f) {
   if (f->data) {
-    outbox_piece(to, f->data, f->header, PROTO_HEADER + f->len);
+    dispatcher_outbox_piece(to, f->data, f->header, PROTO_HEADER + f->len);
     return;
   }
   uint8_t *bytes;
   net_data *copy = net_data_new(PROTO_HEADER + f->len, &bytes);
   if (!copy) return;
   memcpy(bytes, f->header, PROTO_HEADER + f->len);
-  outbox_piece(to, copy, bytes, PROTO_HEADER + f->len);
+  dispatcher_outbox_piece(to, copy, bytes, PROTO_HEADER + f->len);
   net_data_unref(copy);
 }
 
 static void put_credit(peer *to, const stream_key *k, uint64_t bytes) {
   size_t begun;
-  hato__buf *b = outbox_bytes(to, &begun);
+  hato__buf *b = dispatcher_outbox_bytes(to, &begun);
   proto_credit c = {.task = k->task, .attempt = k->attempt, .channel = (uint8_t)k->channel, .bytes = bytes};
   proto_credit_encode(b, &c);
-  outbox_done(to, begun);
+  dispatcher_outbox_done(to, begun);
 }
 
 /* ---- arguments: client to daemon ---- */
@@ -60,15 +60,15 @@ static void spool_argument(client *c, chunk *k, const proto_piece *m) {
     st = hato__fail(&err, HATO_TOO_LARGE, "the argument is larger than the limit of 16 GiB");
   dispatcher_lock(d);
   if (st || m->last) {
-    submit_spooled(k, st, err.text);
+    dispatcher_submit_spooled(k, st, err.text);
   } else {
     stream_key key = key_of(m->task, m->attempt, m->channel);
     put_credit(&c->peer, &key, m->len);
   }
-  chunk_unref(k);
+  dispatcher_chunk_unref(k);
 }
 
-void streams_piece_in(client *c, const net_frame *f, const proto_piece *m) {
+void dispatcher_streams_piece_in(client *c, const net_frame *f, const proto_piece *m) {
   dispatcher *d = c->peer.d;
   dispatcher_lock(d);
   chunk *k = spooling_find(d, c, m->task);
@@ -84,7 +84,7 @@ void streams_piece_in(client *c, const net_frame *f, const proto_piece *m) {
   dispatcher_unlock(d);
 }
 
-void streams_credit_worker(worker *w, const proto_credit *m) {
+void dispatcher_streams_credit_worker(worker *w, const proto_credit *m) {
   dispatcher *d = w->peer.d;
   stream_key key = key_of(m->task, m->attempt, m->channel);
   dispatcher_lock(d);
@@ -92,9 +92,9 @@ void streams_credit_worker(worker *w, const proto_credit *m) {
   if (m->channel == PROTO_CH_IN && t.daemon == w->handle && t.attempt == m->attempt) {
     const chunk *k = t.data;
     if (k->spooled.len || (k->sub->detached && k->large)) {
-      if (!spooled_credit(&w->peer, &key, m->bytes)) {
-        spooled_send(&w->peer, &key, k->spooled, HATO_OK);
-        spooled_credit(&w->peer, &key, m->bytes);
+      if (!dispatcher_spooled_credit(&w->peer, &key, m->bytes)) {
+        dispatcher_spooled_send(&w->peer, &key, k->spooled, HATO_OK);
+        dispatcher_spooled_credit(&w->peer, &key, m->bytes);
       }
     } else if (k->sub->client) {
       put_credit(&k->sub->client->peer, &key, m->bytes);
@@ -139,9 +139,9 @@ static void stream_close(stream *s) {
   free(s);
   if (sub) {
     sub->chunks--;
-    submission_settle(sub);
+    dispatcher_submission_settle(sub);
   }
-  if (to) peer_unref(&to->peer);
+  if (to) dispatcher_peer_unref(&to->peer);
 }
 
 /* The record waits for the pieces of both streams; the last to come keeps it. */
@@ -161,8 +161,8 @@ static void keep(stream *s) {
   proto_result r;
   if (held && proto_result_decode(&r, held, len, NULL) == HATO_OK) {
     int error = r.error ? r.error : s->status;
-    kept_record(s->sub, &r, error);
-    work_account(s->sub, r.task, 1, error || r.wait_status);
+    dispatcher_kept_record(s->sub, &r, error);
+    dispatcher_work_account(s->sub, r.task, 1, error || r.wait_status);
   }
   free(held);
 }
@@ -170,7 +170,7 @@ static void keep(stream *s) {
 static void end_entry(stream *s) {
   hato__spool_ref ref = {0};
   hato_error err;
-  const brief *b = kept_brief(s->sub, s->key.task);
+  const brief *b = dispatcher_kept_brief(s->sub, s->key.task);
   if (b && b->resolved) { /* it was cancelled meanwhile: nothing of it is wanted */
     hato__spool_abort(s->entry);
     s->entry = NULL;
@@ -181,9 +181,10 @@ static void end_entry(stream *s) {
   if (st) {
     s->status = (uint16_t)st;
     ref = (hato__spool_ref){0};
-    hato__error(&s->from->peer.d->log, "RESULT-LOST", "task %llu: %s", (unsigned long long)s->key.task, err.text);
+    hato__error(&s->from->peer.d->log, "RESULT-LOST", "task %llu: %s", (unsigned long long)s->key.task,
+                err.text);
   }
-  if (ref.len || s->status) kept_rest(s->sub, &s->key, ref, s->status);
+  if (ref.len || s->status) dispatcher_kept_rest(s->sub, &s->key, ref, s->status);
 }
 
 static void stream_ended(stream *s, uint16_t status) {
@@ -208,7 +209,8 @@ static void spool_output(stream *s, const proto_piece *m) {
     s->status = (uint16_t)st;
     hato__spool_abort(s->entry); /* what there is of it must not hold up others */
     s->entry = NULL;
-    hato__error(&d->log, "RESULT-LOST", "task %llu: its output is cut: %s", (unsigned long long)m->task, err.text);
+    hato__error(&d->log, "RESULT-LOST", "task %llu: its output is cut: %s", (unsigned long long)m->task,
+                err.text);
   }
   if (m->len) put_credit(&s->from->peer, &s->key, m->len);
 }
@@ -223,7 +225,7 @@ static stream *stream_for_piece(worker *w, const stream_key *key) {
   return stream_open(w, key, sub->detached ? NULL : sub->client, sub);
 }
 
-void streams_piece_out(worker *w, const net_frame *f, const proto_piece *m) {
+void dispatcher_streams_piece_out(worker *w, const net_frame *f, const proto_piece *m) {
   dispatcher *d = w->peer.d;
   stream_key key = key_of(m->task, m->attempt, m->channel);
   dispatcher_lock(d);
@@ -243,11 +245,11 @@ void streams_piece_out(worker *w, const net_frame *f, const proto_piece *m) {
   dispatcher_unlock(d);
 }
 
-void streams_credit_client(client *c, const proto_credit *m) {
+void dispatcher_streams_credit_client(client *c, const proto_credit *m) {
   dispatcher *d = c->peer.d;
   stream_key key = key_of(m->task, m->attempt, m->channel);
   dispatcher_lock(d);
-  if (!spooled_credit(&c->peer, &key, m->bytes)) {
+  if (!dispatcher_spooled_credit(&c->peer, &key, m->bytes)) {
     stream *s = stream_find(d, &key);
     if (s && s->to == c) put_credit(&s->from->peer, &key, m->bytes);
   }
@@ -272,7 +274,7 @@ static bool note_record(worker *w, const proto_result *r, uint32_t channel, clie
 
 /* The record of a task whose output came in pieces: it is kept when all are there. A record
  * without pieces is kept at once. Of a resolved task (to and sub NULL) its streams are closed. */
-void streams_record(worker *w, const proto_result *r, client *to, submission *sub) {
+void dispatcher_streams_record(worker *w, const proto_result *r, client *to, submission *sub) {
   stream *open[2];
   bool out = note_record(w, r, PROTO_CH_OUT, to, sub, &open[0]);
   bool err = note_record(w, r, PROTO_CH_ERR, to, sub, &open[1]);
@@ -287,26 +289,26 @@ void streams_record(worker *w, const proto_result *r, client *to, submission *su
     int error = r->error;
     for (int i = 0; i < 2; i++)
       if (open[i] && error == 0) error = open[i]->status;
-    kept_record(sub, r, error);
-    work_account(sub, r->task, 1, error || r->wait_status);
+    dispatcher_kept_record(sub, r, error);
+    dispatcher_work_account(sub, r->task, 1, error || r->wait_status);
   }
   if (open[0] && out) stream_close(open[0]);
   if (open[1] && err) stream_close(open[1]);
 }
 
-void streams_worker_gone(worker *w) {
+void dispatcher_streams_worker_gone(worker *w) {
   while (!hato__list_empty(&w->streams)) {
     stream *s = HATO__ENTRY(w->streams.next, stream, link);
     if (!s->last && s->to && !s->to->peer.closed && s->record) {
       size_t begun;
-      hato__buf *b = outbox_bytes(&s->to->peer, &begun);
+      hato__buf *b = dispatcher_outbox_bytes(&s->to->peer, &begun);
       proto_piece m = {.task = s->key.task,
                        .attempt = s->key.attempt,
                        .channel = (uint8_t)s->key.channel,
                        .last = true,
                        .status = HATO_RESET};
       proto_piece_encode(b, &m);
-      outbox_done(&s->to->peer, begun);
+      dispatcher_outbox_done(&s->to->peer, begun);
     }
     if (s->record) {
       stream_ended(s, HATO_RESET);
@@ -317,12 +319,12 @@ void streams_worker_gone(worker *w) {
 }
 
 /* Its streams go on to nowhere: their senders are given credit until they end. */
-void streams_client_gone(client *c) {
+void dispatcher_streams_client_gone(client *c) {
   stream *s, *next;
   HASH_ITER(hh, c->peer.d->streams, s, next) {
     if (s->to != c) continue;
     s->to = NULL;
     put_credit(&s->from->peer, &s->key, PROTO_WINDOW);
-    peer_unref(&c->peer);
+    dispatcher_peer_unref(&c->peer);
   }
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-submission *submit_find(client *c, uint64_t seq) {
+submission *dispatcher_submit_find(client *c, uint64_t seq) {
   submission *s = NULL;
   HASH_FIND(hh, c->by_seq, &seq, sizeof seq, s);
   return s;
@@ -13,21 +13,21 @@ submission *submit_find(client *c, uint64_t seq) {
 
 static void reject(client *c, uint64_t seq, hato_status status, const char *words) {
   size_t begun;
-  hato__buf *b = outbox_bytes(&c->peer, &begun);
+  hato__buf *b = dispatcher_outbox_bytes(&c->peer, &begun);
   proto_rejected_encode(b, seq, status, words);
-  outbox_done(&c->peer, begun);
+  dispatcher_outbox_done(&c->peer, begun);
 }
 
 static void accept(client *c, const submission *s) {
   size_t begun;
-  hato__buf *b = outbox_bytes(&c->peer, &begun);
+  hato__buf *b = dispatcher_outbox_bytes(&c->peer, &begun);
   proto_accepted_encode(b, &(proto_accepted){.seq = s->seq, .first = s->first, .count = s->count});
   /* A client's only task: the answer goes with the result when that comes soon, which spares the
    * client two of its wakes. */
   if (!s->detached && s->count == 1 && HASH_COUNT(c->by_seq) == 1) {
-    outbox_done_later(&c->peer, begun);
+    dispatcher_outbox_done_later(&c->peer, begun);
   } else {
-    outbox_done(&c->peer, begun);
+    dispatcher_outbox_done(&c->peer, begun);
   }
 }
 
@@ -39,15 +39,15 @@ static void leave_client(submission *s) {
 
 static void submission_free(submission *s) {
   leave_client(s);
-  kept_free(s);
-  spec_unref(s->d, s->spec);
+  dispatcher_kept_free(s);
+  dispatcher_spec_unref(s->d, s->spec);
   free(s->label);
   free(s);
 }
 
 /* An attached submission is forgotten when its last task resolved; a detached one when it was
  * forgotten task by task, which kept.c then says by calling again. */
-void submission_settle(submission *s) {
+void dispatcher_submission_settle(submission *s) {
   if (s->chunks > 0 || s->unresolved > 0) return;
   if (s->detached && s->forgotten < s->count) {
     leave_client(s); /* nothing more comes for it by its number there */
@@ -56,17 +56,17 @@ void submission_settle(submission *s) {
   submission_free(s);
 }
 
-void chunk_unref(chunk *c) {
+void dispatcher_chunk_unref(chunk *c) {
   if (--c->refs > 0) return;
   submission *s = c->sub;
   net_data_unref(c->frame);
   free(c->copy);
   if (hato__linked(&c->link)) hato__list_remove(&c->link);
   hato__spool_abort(c->spooling);
-  if (c->spooled.len) spooled_end(s->d, c->first, PROTO_CH_IN, &c->spooled);
+  if (c->spooled.len) dispatcher_spooled_end(s->d, c->first, PROTO_CH_IN, &c->spooled);
   free(c);
   s->chunks--;
-  submission_settle(s);
+  dispatcher_submission_settle(s);
 }
 
 static chunk *chunk_new(submission *s, uint64_t count) {
@@ -96,11 +96,11 @@ static hato_status queue_chunk(chunk *c, hato_error *err) {
                    .data = c};
   hato_status st = sched_submit(s->d->sched, hato__now(), &r);
   if (st) {
-    chunk_unref(c);
+    dispatcher_chunk_unref(c);
     return hato__fail(err, st, "the scheduler refused tasks %llu and on: %s", (unsigned long long)r.first,
                       hato_strerror(st));
   }
-  clock_soon(s->d);
+  dispatcher_clock_soon(s->d);
   return HATO_OK;
 }
 
@@ -134,7 +134,7 @@ static submission *submission_new(client *c, const proto_submit *m, spec *sp) {
   s->step = m->step;
   s->identity.client = c->id;
   s->identity.seq = m->seq;
-  if (s->detached && ((s->label = hato__printf("%s", c->label)) == NULL || kept_add(s))) {
+  if (s->detached && ((s->label = hato__printf("%s", c->label)) == NULL || dispatcher_kept_add(s))) {
     free(s->label);
     free(s);
     return NULL;
@@ -145,22 +145,23 @@ static submission *submission_new(client *c, const proto_submit *m, spec *sp) {
   return s;
 }
 
-hato_status submit_open(client *c, const proto_submit *m, hato_error *err) {
+hato_status dispatcher_submit_open(client *c, const proto_submit *m, hato_error *err) {
   dispatcher *d = c->peer.d;
-  const submission *again = submit_find(c, m->seq);
-  if (!again) again = kept_again(d, c->id, m->seq);
+  const submission *again = dispatcher_submit_find(c, m->seq);
+  if (!again) again = dispatcher_kept_again(d, c->id, m->seq);
   if (again) { /* repeated after a lost answer */
     accept(c, again);
     return HATO_OK;
   }
-  spec *sp = specs_find(c, m->spec);
-  if (!sp) return hato__fail(err, HATO_PROTOCOL, "SUBMIT names specification %u, which was not sent", m->spec);
+  spec *sp = dispatcher_specs_find(c, m->spec);
+  if (!sp)
+    return hato__fail(err, HATO_PROTOCOL, "SUBMIT names specification %u, which was not sent", m->spec);
   if (d->asked_stop) {
     reject(c, m->seq, HATO_CLOSED, "the session is ending");
     return HATO_OK;
   }
   hato_error full;
-  if ((m->flags & PROTO_SUBMIT_DETACHED) && room_full(d, &full)) {
+  if ((m->flags & PROTO_SUBMIT_DETACHED) && dispatcher_room_full(d, &full)) {
     reject(c, m->seq, HATO_NO_SPACE, full.text);
     return HATO_OK;
   }
@@ -180,7 +181,7 @@ static hato_status args_block(submission *s, const proto_args *m, const net_fram
   } else {
     c->copy = malloc(m->raw_len);
     if (!c->copy) {
-      chunk_unref(c);
+      dispatcher_chunk_unref(c);
       return hato__fail(err, HATO_NO_MEMORY, "no memory for arguments");
     }
     memcpy(c->copy, m->raw, m->raw_len);
@@ -193,9 +194,9 @@ static hato_status args_block(submission *s, const proto_args *m, const net_fram
 static void ask_argument(const chunk *c) {
   client *cl = c->sub->client;
   size_t begun;
-  hato__buf *b = outbox_bytes(&cl->peer, &begun);
+  hato__buf *b = dispatcher_outbox_bytes(&cl->peer, &begun);
   proto_credit_encode(b, &(proto_credit){.task = c->first, .channel = PROTO_CH_IN, .bytes = PROTO_WINDOW});
-  outbox_done(&cl->peer, begun);
+  dispatcher_outbox_done(&cl->peer, begun);
 }
 
 /* An attached large argument stays with its client until a daemon asks for it; a detached one
@@ -206,13 +207,13 @@ static hato_status args_large(submission *s, const proto_args *m, hato_error *er
   c->large = true;
   c->total = m->total;
   if (m->total != UINT64_MAX && m->total > PROTO_PAYLOAD_MAX) {
-    submit_spooled(c, HATO_TOO_LARGE, "the argument is larger than the limit of 16 GiB");
+    dispatcher_submit_spooled(c, HATO_TOO_LARGE, "the argument is larger than the limit of 16 GiB");
     return HATO_OK;
   }
   if (!s->detached) return queue_chunk(c, err);
   hato_error why;
   if (hato__spool_begin(s->d->spool, &c->spooling, &why)) {
-    submit_spooled(c, why.status, why.text);
+    dispatcher_submit_spooled(c, why.status, why.text);
     return HATO_OK;
   }
   hato__list_push(&s->d->spooling, &c->link);
@@ -220,10 +221,11 @@ static hato_status args_large(submission *s, const proto_args *m, hato_error *er
   return HATO_OK;
 }
 
-hato_status submit_args(client *c, const proto_args *m, const net_frame *f, hato_error *err) {
-  submission *s = submit_find(c, m->seq);
+hato_status dispatcher_submit_args(client *c, const proto_args *m, const net_frame *f, hato_error *err) {
+  submission *s = dispatcher_submit_find(c, m->seq);
   if (!s) return HATO_OK; /* rejected: what was on its way for it is thrown away */
-  if (s->args != PROTO_ARGS_EXPLICIT) return hato__fail(err, HATO_PROTOCOL, "ARGS for a submission that takes none");
+  if (s->args != PROTO_ARGS_EXPLICIT)
+    return hato__fail(err, HATO_PROTOCOL, "ARGS for a submission that takes none");
   uint64_t n = m->large ? 1 : m->block.count;
   if (n > s->count - s->filled)
     return hato__fail(err, HATO_PROTOCOL, "ARGS: %llu arguments more than the %llu submitted",
@@ -234,13 +236,13 @@ hato_status submit_args(client *c, const proto_args *m, const net_frame *f, hato
 /* Its client need not send the argument any further, nor wait to be asked for it. */
 static void refuse_argument(client *c, uint64_t task, hato_status status) {
   size_t begun;
-  hato__buf *b = outbox_bytes(&c->peer, &begun);
+  hato__buf *b = dispatcher_outbox_bytes(&c->peer, &begun);
   proto_run run = {.first = task, .count = 1, .value = (uint16_t)status};
   proto_runs_encode(b, PROTO_RESOLVED, &run, 1);
-  outbox_done(&c->peer, begun);
+  dispatcher_outbox_done(&c->peer, begun);
 }
 
-void submit_spooled(chunk *c, hato_status status, const char *words) {
+void dispatcher_submit_spooled(chunk *c, hato_status status, const char *words) {
   submission *s = c->sub;
   hato_error err = {0};
   if (hato__linked(&c->link)) hato__list_remove(&c->link);
@@ -256,20 +258,21 @@ void submit_spooled(chunk *c, hato_status status, const char *words) {
   }
   uint64_t task = c->first;
   if (s->detached) {
-    kept_error(s, task, 1, status, words);
+    dispatcher_kept_error(s, task, 1, status, words);
     if (s->client) refuse_argument(s->client, task, status);
   } else if (s->client) {
     size_t begun;
-    hato__buf *b = outbox_bytes(&s->client->peer, &begun);
-    proto_result r = {.task = task, .error = (uint16_t)status, .words = words, .words_len = (uint32_t)strlen(words)};
+    hato__buf *b = dispatcher_outbox_bytes(&s->client->peer, &begun);
+    proto_result r = {
+        .task = task, .error = (uint16_t)status, .words = words, .words_len = (uint32_t)strlen(words)};
     proto_results_writer w;
     proto_results_begin(&w, b);
     proto_results_add(&w, &r);
     proto_results_end(&w);
-    outbox_done(&s->client->peer, begun);
+    dispatcher_outbox_done(&s->client->peer, begun);
   }
-  work_account(s, task, 1, 1);
-  chunk_unref(c);
+  dispatcher_work_account(s, task, 1, 1);
+  dispatcher_chunk_unref(c);
 }
 
 static void lose_spooling(submission *s, const char *words) {
@@ -277,13 +280,13 @@ static void lose_spooling(submission *s, const char *words) {
   for (hato__link *l = head->next; l != head;) {
     chunk *k = HATO__ENTRY(l, chunk, link);
     l = l->next;
-    if (k->sub == s) submit_spooled(k, HATO_RESET, words);
+    if (k->sub == s) dispatcher_submit_spooled(k, HATO_RESET, words);
   }
 }
 
 /* What was submitted attached ends with its client (sched sees to that), and so does what was still
  * to come of a submission. */
-void submit_client_gone(client *c) {
+void dispatcher_submit_client_gone(client *c) {
   static const char words[] = "its client was lost before its argument had come";
   submission *s, *next;
   HASH_ITER(hh, c->by_seq, s, next) {
@@ -294,10 +297,10 @@ void submit_client_gone(client *c) {
     if (missing > 0) {
       uint64_t first = s->first + s->filled;
       s->filled = s->count;
-      if (s->detached) kept_error(s, first, missing, HATO_RESET, words);
-      work_account(s, first, missing, missing);
+      if (s->detached) dispatcher_kept_error(s, first, missing, HATO_RESET, words);
+      dispatcher_work_account(s, first, missing, missing);
     }
     s->chunks--;
-    submission_settle(s);
+    dispatcher_submission_settle(s);
   }
 }

@@ -42,7 +42,8 @@ static int by_first(const void *a, const void *b) {
 }
 
 static bool collect(dispatcher *d, lister *l, const hato__range *r) {
-  for (size_t i = kept_from(d, r->first); i < d->n_detached && d->detached[i]->first <= r->last; i++)
+  for (size_t i = dispatcher_kept_from(d, r->first); i < d->n_detached && d->detached[i]->first <= r->last;
+       i++)
     if (!span_add(l, d->detached[i], r)) return false;
   client *c, *next_c;
   HASH_ITER(hh, d->clients, c, next_c) {
@@ -54,34 +55,35 @@ static bool collect(dispatcher *d, lister *l, const hato__range *r) {
   return true;
 }
 
-void tasks_free(client *c) {
+void dispatcher_tasks_free(client *c) {
   if (!c->lister) return;
   free(c->lister->spans);
   free(c->lister);
   c->lister = NULL;
 }
 
-void tasks_list(client *c, uint32_t token, hato__range *ranges, size_t n, const char *state) {
+void dispatcher_tasks_list(client *c, uint32_t token, hato__range *ranges, size_t n, const char *state) {
   bool good = !state;
   for (size_t i = 0; state && states[i]; i++) good |= strcmp(state, states[i]) == 0;
   lister *l = good && !c->lister ? calloc(1, sizeof *l) : NULL;
   if (!good) {
-    control_fail(c, token, HATO_INVALID, "no state \"%s\": queued, sent, running, done or failed was wanted", state);
+    dispatcher_control_fail(c, token, HATO_INVALID,
+                            "no state \"%s\": queued, sent, running, done or failed was wanted", state);
   } else if (c->lister) {
-    control_fail(c, token, HATO_BUSY, "this client is still being sent a list of tasks");
+    dispatcher_control_fail(c, token, HATO_BUSY, "this client is still being sent a list of tasks");
   } else if (!l) {
-    control_fail(c, token, HATO_NO_MEMORY, "no memory for a list of tasks");
+    dispatcher_control_fail(c, token, HATO_NO_MEMORY, "no memory for a list of tasks");
   } else {
     l->token = token;
     if (state) strcpy(l->state, state);
     bool all = true;
     for (size_t i = 0; i < n; i++) all = all && collect(c->peer.d, l, &ranges[i]);
     c->lister = l;
-    if (!all) control_fail(c, token, HATO_NO_MEMORY, "no memory for a list of tasks");
+    if (!all) dispatcher_control_fail(c, token, HATO_NO_MEMORY, "no memory for a list of tasks");
     if (l->n) qsort(l->spans, l->n, sizeof *l->spans, by_first);
     l->next = l->n ? l->spans[0].first : 0;
-    if (!all) tasks_free(c);
-    if (all) tasks_more(c);
+    if (!all) dispatcher_tasks_free(c);
+    if (all) dispatcher_tasks_more(c);
   }
   free(ranges);
 }
@@ -130,12 +132,13 @@ static json_t *live_json(dispatcher *d, uint64_t task, const sched_task_info *t)
 
 /* The object of a task, or NULL: it is not known any more. */
 static json_t *one(dispatcher *d, uint64_t task) {
-  const submission *s = kept_find(d, task);
-  const brief *b = s ? kept_brief(s, task) : NULL;
+  const submission *s = dispatcher_kept_find(d, task);
+  const brief *b = s ? dispatcher_kept_brief(s, task) : NULL;
   if (b && b->forgotten) return NULL;
   if (b && b->resolved) return resolved_json(s, task, b);
   sched_task_info t = sched_find(d->sched, task);
-  if (t.state == SCHED_QUEUED || t.state == SCHED_SENT || t.state == SCHED_RUNNING) return live_json(d, task, &t);
+  if (t.state == SCHED_QUEUED || t.state == SCHED_SENT || t.state == SCHED_RUNNING)
+    return live_json(d, task, &t);
   return s ? task_json(s, task, "queued") : NULL; /* its argument is still to come */
 }
 
@@ -151,7 +154,7 @@ static void add_line(lister *l, hato__buf *text, json_t *o) {
 }
 
 /* Titles are at most 200 bytes, so that a part fits a frame; looking stops early at half of one. */
-bool tasks_more(client *c) {
+bool dispatcher_tasks_more(client *c) {
   lister *l = c->lister;
   if (!l) return false;
   dispatcher *d = c->peer.d;
@@ -163,11 +166,11 @@ bool tasks_more(client *c) {
   }
   bool last = l->at == l->n;
   uint32_t token = l->token;
-  if (last) tasks_free(c);
+  if (last) dispatcher_tasks_free(c);
   size_t begun;
-  hato__buf *b = outbox_bytes(&c->peer, &begun);
+  hato__buf *b = dispatcher_outbox_bytes(&c->peer, &begun);
   proto_reply_encode(b, token, last, (const char *)text.data, text.len);
-  outbox_done(&c->peer, begun);
+  dispatcher_outbox_done(&c->peer, begun);
   hato__buf_free(&text);
   return true;
 }

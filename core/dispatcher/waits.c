@@ -15,7 +15,7 @@ static void tally_part(tally *t, const submission *s, uint64_t first, uint64_t l
     return;
   }
   for (uint64_t k = first; k <= last; k++) {
-    const brief *b = kept_brief(s, k);
+    const brief *b = dispatcher_kept_brief(s, k);
     t->tasks++;
     if (!b || !b->resolved) continue;
     t->resolved++;
@@ -26,7 +26,7 @@ static void tally_part(tally *t, const submission *s, uint64_t first, uint64_t l
 static tally tally_of(dispatcher *d, const hato__range *ranges, size_t n) {
   tally t = {0};
   for (size_t r = 0; r < n; r++) {
-    for (size_t i = kept_from(d, ranges[r].first); i < d->n_detached; i++) {
+    for (size_t i = dispatcher_kept_from(d, ranges[r].first); i < d->n_detached; i++) {
       const submission *s = d->detached[i];
       if (s->first > ranges[r].last) break;
       uint64_t last = s->first + s->count - 1;
@@ -57,16 +57,16 @@ static size_t merge(hato__range *r, size_t n) {
   return at + 1;
 }
 
-uint64_t waits_unresolved(dispatcher *d, hato__range *ranges, size_t n) {
+uint64_t dispatcher_waits_unresolved(dispatcher *d, hato__range *ranges, size_t n) {
   tally t = tally_of(d, ranges, merge(ranges, n));
   return t.tasks - t.resolved;
 }
 
 static void answer(waiting *w) {
   tally t = tally_of(w->client->peer.d, w->ranges, w->n);
-  control_reply(w->client, w->token,
-                json_pack("{s:I,s:I,s:I}", "tasks", (json_int_t)t.tasks, "resolved", (json_int_t)t.resolved, "failed",
-                          (json_int_t)t.failed));
+  dispatcher_control_reply(w->client, w->token,
+                           json_pack("{s:I,s:I,s:I}", "tasks", (json_int_t)t.tasks, "resolved",
+                                     (json_int_t)t.resolved, "failed", (json_int_t)t.failed));
 }
 
 static void waiting_free(waiting *w) {
@@ -76,19 +76,20 @@ static void waiting_free(waiting *w) {
   free(w);
 }
 
-void waits_begin(client *c, uint32_t token, hato__range *ranges, size_t n, bool any) {
+void dispatcher_waits_begin(client *c, uint32_t token, hato__range *ranges, size_t n, bool any) {
   dispatcher *d = c->peer.d;
   waiting *w = calloc(1, sizeof *w);
   if (!w) {
     free(ranges);
-    control_fail(c, token, HATO_NO_MEMORY, "no memory to wait");
+    dispatcher_control_fail(c, token, HATO_NO_MEMORY, "no memory to wait");
     return;
   }
   n = merge(ranges, n);
   for (size_t i = 0; i < n; i++) /* tasks that are submitted later are not waited for */
     if (ranges[i].last >= d->next_task) ranges[i].last = d->next_task - 1;
   tally t = tally_of(d, ranges, n);
-  *w = (waiting){.client = c, .token = token, .any = any, .ranges = ranges, .n = n, .left = t.tasks - t.resolved};
+  *w = (waiting){
+      .client = c, .token = token, .any = any, .ranges = ranges, .n = n, .left = t.tasks - t.resolved};
   hato__list_push(&d->waits, &w->all);
   hato__list_push(&c->waits, &w->of);
   if (w->left > 0 && !(any && t.resolved > 0)) return;
@@ -107,7 +108,7 @@ static uint64_t concerned(const waiting *w, uint64_t first, uint64_t count) {
   return n;
 }
 
-void waits_resolved(submission *s, uint64_t first, uint64_t count) {
+void dispatcher_waits_resolved(submission *s, uint64_t first, uint64_t count) {
   dispatcher *d = s->d;
   for (hato__link *l = d->waits.next; l != &d->waits;) {
     waiting *w = HATO__ENTRY(l, waiting, all);
@@ -121,6 +122,6 @@ void waits_resolved(submission *s, uint64_t first, uint64_t count) {
   }
 }
 
-void waits_client_gone(client *c) {
+void dispatcher_waits_client_gone(client *c) {
   while (!hato__list_empty(&c->waits)) waiting_free(HATO__ENTRY(c->waits.next, waiting, of));
 }

@@ -6,9 +6,9 @@
 static void put_runs(peer *p, proto_type type, const proto_run *run) {
   if (p->closed) return;
   size_t begun;
-  hato__buf *b = outbox_bytes(p, &begun);
+  hato__buf *b = dispatcher_outbox_bytes(p, &begun);
   proto_runs_encode(b, type, run, 1);
-  outbox_done(p, begun);
+  dispatcher_outbox_done(p, begun);
 }
 
 static worker *worker_by_handle(dispatcher *d, sched_daemon h) {
@@ -22,17 +22,17 @@ static void do_send(dispatcher *d, const sched_action *a) {
   worker *w = worker_by_handle(d, a->daemon);
   if (!w || w->peer.closed) return;
   chunk *c = a->data;
-  specs_ensure(w, c->sub->spec);
-  outbox_assign(&w->peer, c, a->first, a->count, a->attempt);
+  dispatcher_specs_ensure(w, c->sub->spec);
+  dispatcher_outbox_assign(&w->peer, c, a->first, a->count, a->attempt);
 }
 
 static void do_take(dispatcher *d, const sched_action *a) {
   worker *w = worker_by_handle(d, a->daemon);
   if (!w || w->peer.closed) return;
   size_t begun;
-  hato__buf *b = outbox_bytes(&w->peer, &begun);
+  hato__buf *b = dispatcher_outbox_bytes(&w->peer, &begun);
   proto_take_encode(b, a->count);
-  outbox_done(&w->peer, begun);
+  dispatcher_outbox_done(&w->peer, begun);
 }
 
 static void do_interrupt(dispatcher *d, const sched_action *a) {
@@ -46,12 +46,13 @@ static void do_resolve(const sched_action *a) {
   chunk *c = a->data;
   submission *s = c->sub;
   if (s->detached) {
-    kept_error(s, a->first, a->count, a->value, NULL);
+    dispatcher_kept_error(s, a->first, a->count, a->value, NULL);
   } else if (s->client) {
-    proto_run run = {.first = a->first, .count = a->count, .attempt = a->attempt, .value = (uint16_t)a->value};
+    proto_run run = {
+        .first = a->first, .count = a->count, .attempt = a->attempt, .value = (uint16_t)a->value};
     put_runs(&s->client->peer, PROTO_RESOLVED, &run);
   }
-  work_account(s, a->first, a->count, a->count);
+  dispatcher_work_account(s, a->first, a->count, a->count);
 }
 
 static void do_owner_end(dispatcher *d, const sched_action *a) {
@@ -60,35 +61,47 @@ static void do_owner_end(dispatcher *d, const sched_action *a) {
   if (!c) return;
   HASH_DEL(d->clients, c);
   c->owner = 0;
-  peer_unref(&c->peer);
+  dispatcher_peer_unref(&c->peer);
 }
 
 static void carry_out(dispatcher *d, const sched_action *a) {
   switch (a->type) {
-    case SCHED_SEND: do_send(d, a); break;
-    case SCHED_TAKE: do_take(d, a); break;
-    case SCHED_INTERRUPT: do_interrupt(d, a); break;
-    case SCHED_RESOLVE: do_resolve(a); break;
-    case SCHED_RELEASE: chunk_unref(a->data); break;
-    case SCHED_OWNER_END: do_owner_end(d, a); break;
+  case SCHED_SEND:
+    do_send(d, a);
+    break;
+  case SCHED_TAKE:
+    do_take(d, a);
+    break;
+  case SCHED_INTERRUPT:
+    do_interrupt(d, a);
+    break;
+  case SCHED_RESOLVE:
+    do_resolve(a);
+    break;
+  case SCHED_RELEASE:
+    dispatcher_chunk_unref(a->data);
+    break;
+  case SCHED_OWNER_END:
+    do_owner_end(d, a);
+    break;
   }
 }
 
-void work_pump(dispatcher *d) {
+void dispatcher_work_pump(dispatcher *d) {
   sched_action actions[STEP];
   bool more = true;
   while (more) {
     dispatcher_lock(d);
     size_t n = sched_next(d->sched, hato__now(), actions, STEP, &more);
     for (size_t i = 0; i < n; i++) carry_out(d, &actions[i]);
-    if (n > 0) clock_soon(d);
+    if (n > 0) dispatcher_clock_soon(d);
     bool dirty = !hato__list_empty(&d->dirty);
     dispatcher_unlock(d);
     if (dirty) dispatcher_flush(d);
   }
 }
 
-void work_account(submission *s, uint64_t first, uint64_t count, uint64_t failed) {
+void dispatcher_work_account(submission *s, uint64_t first, uint64_t count, uint64_t failed) {
   dispatcher *d = s->d;
   s->unresolved -= count;
   s->failed += failed;
@@ -96,5 +109,5 @@ void work_account(submission *s, uint64_t first, uint64_t count, uint64_t failed
   d->failed += failed;
   if (!s->detached) return;
   if (s->unresolved == 0) s->resolved_wall = hato__wall_now();
-  if (!hato__list_empty(&d->waits)) waits_resolved(s, first, count);
+  if (!hato__list_empty(&d->waits)) dispatcher_waits_resolved(s, first, count);
 }

@@ -17,15 +17,15 @@ static hato_status enlist(worker *w, const proto_daemon *m, hato_error *err) {
   w->joined_wall = hato__wall_now();
   w->peer.introduced = true;
   HASH_ADD(hh, d->workers, handle, sizeof w->handle, w);
-  launch_joined(w);
+  dispatcher_launch_joined(w);
   size_t begun;
-  hato__buf *b = outbox_bytes(&w->peer, &begun);
+  hato__buf *b = dispatcher_outbox_bytes(&w->peer, &begun);
   proto_enlisted_encode(b, &(proto_enlisted){.number = w->number, .heartbeat_ms = d->heartbeat_ms});
-  outbox_done(&w->peer, begun);
+  dispatcher_outbox_done(&w->peer, begun);
   return HATO_OK;
 }
 
-hato_status workers_introduce(worker *w, const net_frame *f, hato_error *err) {
+hato_status dispatcher_workers_introduce(worker *w, const net_frame *f, hato_error *err) {
   dispatcher *d = w->peer.d;
   proto_daemon m;
   if (f->type != PROTO_DAEMON)
@@ -48,26 +48,27 @@ hato_status workers_introduce(worker *w, const net_frame *f, hato_error *err) {
   st = enlist(w, &m, err);
   dispatcher_unlock(d);
   if (!st)
-    hato__info(&d->log, "DAEMON-JOINED", "daemon %u on %s, process %u, %u slots", w->number, w->host, w->pid, w->slots);
+    hato__info(&d->log, "DAEMON-JOINED", "daemon %u on %s, process %u, %u slots", w->number, w->host, w->pid,
+               w->slots);
   return st;
 }
 
-void worker_free(worker *w) {
-  specs_worker_gone(w);
+void dispatcher_worker_free(worker *w) {
+  dispatcher_specs_worker_gone(w);
   free(w->host);
   free(w->version);
   free(w);
 }
 
-void workers_gone(worker *w) {
+void dispatcher_workers_gone(worker *w) {
   dispatcher *d = w->peer.d;
   if (!w->peer.introduced) return;
   HASH_DEL(d->workers, w);
-  specs_worker_gone(w);
-  streams_worker_gone(w);
-  launch_left(w);
+  dispatcher_specs_worker_gone(w);
+  dispatcher_streams_worker_gone(w);
+  dispatcher_launch_left(w);
   sched_daemon_disconnected(d->sched, hato__now(), w->handle);
-  clock_soon(d);
+  dispatcher_clock_soon(d);
   hato__info(&d->log, "DAEMON-LEFT", "daemon %u on %s", w->number, w->host);
 }
 
@@ -84,7 +85,7 @@ typedef struct pass { /* accepted records of one group on their way to a client 
 static void pass_end(pass *p) {
   if (!p->to) return;
   proto_results_end(&p->writer);
-  outbox_done(&p->to->peer, p->begun);
+  dispatcher_outbox_done(&p->to->peer, p->begun);
   p->to = NULL;
 }
 
@@ -92,7 +93,7 @@ static void pass_add(pass *p, client *to, const proto_result *r) {
   if (p->to != to || !proto_results_room(&p->writer, r->raw_len)) {
     pass_end(p);
     p->to = to;
-    proto_results_begin(&p->writer, outbox_bytes(&to->peer, &p->begun));
+    proto_results_begin(&p->writer, dispatcher_outbox_bytes(&to->peer, &p->begun));
   }
   proto_results_add_raw(&p->writer, r->raw, r->raw_len);
 }
@@ -109,23 +110,23 @@ static void one_result(worker *w, uint64_t now, const proto_result *r, pass *p, 
   if (!sched_finished(d->sched, now, w->handle, r->task, r->attempt, r->wall_ns, NULL, &data)) {
     if (streamed) {
       pass_end(p);
-      streams_record(w, r, NULL, NULL);
+      dispatcher_streams_record(w, r, NULL, NULL);
     }
     return;
   }
   w->done++;
   submission *s = ((chunk *)data)->sub;
   if (s->detached) {
-    streams_record(w, r, NULL, s);
+    dispatcher_streams_record(w, r, NULL, s);
     return;
   }
   client *to = s->client && !s->client->peer.closed ? s->client : NULL;
   if (to && forward) pass_add(p, to, r);
   if (streamed) {
     pass_end(p);
-    streams_record(w, r, to, s);
+    dispatcher_streams_record(w, r, to, s);
   }
-  work_account(s, r->task, 1, r->error || r->wait_status);
+  dispatcher_work_account(s, r->task, 1, r->error || r->wait_status);
 }
 
 /* The one client that a large frame may go to as it came; NULL: it must be taken apart. */
@@ -133,7 +134,8 @@ static client *whole_frame_to(dispatcher *d, worker *w, const proto_result *r, u
   client *to = NULL;
   for (uint32_t i = 0; i < n; i++) {
     sched_task_info t = sched_find(d->sched, r[i].task);
-    if (t.state == SCHED_UNKNOWN || t.state == SCHED_RESOLVED || t.daemon != w->handle || t.attempt != r[i].attempt)
+    if (t.state == SCHED_UNKNOWN || t.state == SCHED_RESOLVED || t.daemon != w->handle ||
+        t.attempt != r[i].attempt)
       return NULL;
     const submission *s = ((const chunk *)t.data)->sub;
     if (s->detached || !s->client || s->client->peer.closed || (to && to != s->client)) return NULL;
@@ -148,7 +150,7 @@ static void results_group(worker *w, const net_frame *f, const proto_result *r, 
   uint64_t now = hato__now();
   dispatcher_lock(d);
   client *to = whole && f->data ? whole_frame_to(d, w, r, n) : NULL;
-  if (to) outbox_data(&to->peer, f->data, f->header, PROTO_HEADER + f->len);
+  if (to) dispatcher_outbox_data(&to->peer, f->data, f->header, PROTO_HEADER + f->len);
   for (uint32_t i = 0; i < n; i++) one_result(w, now, &r[i], &p, !to);
   pass_end(&p);
   dispatcher_unlock(d);
@@ -189,7 +191,7 @@ static hato_status on_runs(worker *w, const net_frame *f, hato_error *err) {
     }
   }
   if (f->type == PROTO_TAKEN) sched_take_answered(d->sched, now, w->handle);
-  clock_soon(d);
+  dispatcher_clock_soon(d);
   dispatcher_unlock(d);
   return HATO_OK;
 }
@@ -208,8 +210,9 @@ static hato_status on_piece(worker *w, const net_frame *f, hato_error *err) {
   proto_piece m;
   hato_status st = proto_piece_decode(&m, f->body, f->len, err);
   if (st) return st;
-  if (m.channel == PROTO_CH_IN) return hato__fail(err, HATO_PROTOCOL, "PIECE: a daemon sends channels 1 and 2 only");
-  streams_piece_out(w, f, &m);
+  if (m.channel == PROTO_CH_IN)
+    return hato__fail(err, HATO_PROTOCOL, "PIECE: a daemon sends channels 1 and 2 only");
+  dispatcher_streams_piece_out(w, f, &m);
   return HATO_OK;
 }
 
@@ -217,19 +220,27 @@ static hato_status on_credit(worker *w, const net_frame *f, hato_error *err) {
   proto_credit m;
   hato_status st = proto_credit_decode(&m, f->body, f->len, err);
   if (st) return st;
-  streams_credit_worker(w, &m);
+  dispatcher_streams_credit_worker(w, &m);
   return HATO_OK;
 }
 
-hato_status workers_frame(worker *w, const net_frame *f, hato_error *err) {
+hato_status dispatcher_workers_frame(worker *w, const net_frame *f, hato_error *err) {
   switch (f->type) {
-    case PROTO_RESULTS: return on_results(w, f, err);
-    case PROTO_STARTED:
-    case PROTO_TAKEN: return on_runs(w, f, err);
-    case PROTO_PIECE: return on_piece(w, f, err);
-    case PROTO_CREDIT: return on_credit(w, f, err);
-    case PROTO_DRAIN: return on_drain(w, f, err);
-    case PROTO_GOODBYE: net_close(w->peer.conn, HATO_OK, "goodbye"); return HATO_OK;
-    default: return hato__fail(err, HATO_PROTOCOL, "a daemon sent %s", proto_type_name(f->type));
+  case PROTO_RESULTS:
+    return on_results(w, f, err);
+  case PROTO_STARTED:
+  case PROTO_TAKEN:
+    return on_runs(w, f, err);
+  case PROTO_PIECE:
+    return on_piece(w, f, err);
+  case PROTO_CREDIT:
+    return on_credit(w, f, err);
+  case PROTO_DRAIN:
+    return on_drain(w, f, err);
+  case PROTO_GOODBYE:
+    net_close(w->peer.conn, HATO_OK, "goodbye");
+    return HATO_OK;
+  default:
+    return hato__fail(err, HATO_PROTOCOL, "a daemon sent %s", proto_type_name(f->type));
   }
 }

@@ -109,7 +109,7 @@ static void set_env(executor *x, executor_plan *plan) {
   executor_command *c = &x->command;
   executor_spec *s = x->task.spec;
   (void)snprintf(c->id, sizeof c->id, "HATO_TASK_ID=%" PRIu64, x->task.id);
-  (void)snprintf(c->index, sizeof c->index, "HATO_TASK_INDEX=%" PRIu32, x->task.index);
+  (void)snprintf(c->index, sizeof c->index, "HATO_TASK_INDEX=%" PRIu64, (uint64_t)x->task.index + 1);
   s->env[s->env_n] = c->id;
   s->env[s->env_n + 1] = c->index;
   plan->env = s->env;

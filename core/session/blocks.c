@@ -5,7 +5,7 @@
 
 #define CLAIMED 0x8000u
 
-void blocks_free(spool_blocks *b) {
+void session_blocks_free(spool_blocks *b) {
   free(b->live);
   *b = (spool_blocks){0};
 }
@@ -39,7 +39,7 @@ static void claim(spool_blocks *b, size_t block) {
   if (block >= b->n) b->n = block + 1;
 }
 
-size_t blocks_claim(spool_blocks *b, size_t want, size_t *first, bool *no_memory) {
+size_t session_blocks_claim(spool_blocks *b, size_t want, size_t *first, bool *no_memory) {
   *no_memory = false;
   if (b->used >= b->limit) return 0;
   size_t at = find_free(b), got = 0;
@@ -55,7 +55,7 @@ size_t blocks_claim(spool_blocks *b, size_t want, size_t *first, bool *no_memory
   return got;
 }
 
-bool blocks_claim_at(spool_blocks *b, size_t block) {
+bool session_blocks_claim_at(spool_blocks *b, size_t block) {
   if (b->used >= b->limit || block > b->n || !grow(b, block + 1) || b->live[block] != 0) return false;
   claim(b, block);
   return true;
@@ -80,7 +80,7 @@ static void now_free(run *r, size_t block) {
   if (r->n++ == 0) r->first = block;
 }
 
-void blocks_release(spool_blocks *b, size_t first, size_t n, blocks_freed_fn *freed, void *arg) {
+void session_blocks_release(spool_blocks *b, size_t first, size_t n, blocks_freed_fn *freed, void *arg) {
   run r = {.b = b, .freed = freed, .arg = arg};
   for (size_t i = first; i < first + n; i++) {
     b->live[i] &= (uint16_t)~CLAIMED;
@@ -96,14 +96,14 @@ static uint16_t part_in_block(uint64_t at, uint64_t end, size_t block) {
   return (uint16_t)(to - from);
 }
 
-void blocks_add(spool_blocks *b, uint64_t at, uint64_t len) {
+void session_blocks_add(spool_blocks *b, uint64_t at, uint64_t len) {
   uint64_t end = at + len;
   for (size_t i = (size_t)(at / SPOOL_BLOCK); (uint64_t)i * SPOOL_BLOCK < end; i++) {
     b->live[i] = (uint16_t)(b->live[i] + part_in_block(at, end, i));
   }
 }
 
-void blocks_drop(spool_blocks *b, uint64_t at, uint64_t len, blocks_freed_fn *freed, void *arg) {
+void session_blocks_drop(spool_blocks *b, uint64_t at, uint64_t len, blocks_freed_fn *freed, void *arg) {
   run r = {.b = b, .freed = freed, .arg = arg};
   uint64_t end = at + len;
   for (size_t i = (size_t)(at / SPOOL_BLOCK); (uint64_t)i * SPOOL_BLOCK < end; i++) {
@@ -113,7 +113,7 @@ void blocks_drop(spool_blocks *b, uint64_t at, uint64_t len, blocks_freed_fn *fr
   tell(&r);
 }
 
-size_t blocks_withhold(spool_blocks *b, size_t least, size_t most, size_t *first) {
+size_t session_blocks_withhold(spool_blocks *b, size_t least, size_t most, size_t *first) {
   for (size_t i = b->sweep; i < b->n;) {
     size_t n = 0;
     while (n < most && i + n < b->n && b->live[i + n] == 0) n++;
@@ -129,11 +129,11 @@ size_t blocks_withhold(spool_blocks *b, size_t least, size_t most, size_t *first
   return 0;
 }
 
-void blocks_restore(spool_blocks *b, size_t first, size_t n) {
+void session_blocks_restore(spool_blocks *b, size_t first, size_t n) {
   for (size_t i = first; i < first + n; i++) b->live[i] = 0;
 }
 
-size_t blocks_free_tail(const spool_blocks *b) {
+size_t session_blocks_free_tail(const spool_blocks *b) {
   size_t n = 0;
   while (n < b->n && b->live[b->n - 1 - n] == 0) n++;
   return n;

@@ -65,9 +65,9 @@ static hato_status more_room(hato__spool_entry *e, uint64_t need, hato_error *er
     want = need / SPOOL_BLOCK + 1 > LONGEST_RUN ? LONGEST_RUN : need / SPOOL_BLOCK + 1;
   bool lacks_memory;
   pthread_mutex_lock(&sp->lock);
-  size_t got = blocks_claim(&sp->blocks, want, &first, &lacks_memory);
+  size_t got = session_blocks_claim(&sp->blocks, want, &first, &lacks_memory);
   hato_status rc = HATO_OK;
-  if (got == 0) rc = lacks_memory ? no_memory(e, err) : spool__limit_reached(sp, err);
+  if (got == 0) rc = lacks_memory ? no_memory(e, err) : session_spool_limit_reached(sp, err);
   pthread_mutex_unlock(&sp->lock);
   if (rc != HATO_OK) return rc;
   uint64_t at = (uint64_t)first * SPOOL_BLOCK;
@@ -99,7 +99,7 @@ static void unclaim(hato__spool_entry *e, size_t i, uint64_t keep) {
     const extent *x = &e->extents[i];
     uint64_t end = x->at + x->len + (i + 1 == e->n ? e->room : 0);
     size_t from = block_after(x->at + keep), to = (size_t)(end / SPOOL_BLOCK);
-    if (to > from) blocks_release(&sp->blocks, from, to - from, spool__freed, sp);
+    if (to > from) session_blocks_release(&sp->blocks, from, to - from, session_spool_freed, sp);
   }
   pthread_mutex_unlock(&sp->lock);
 }
@@ -126,7 +126,7 @@ static hato_status append(hato__spool_entry *e, const uint8_t *data, size_t n, h
     }
     extent *last = &e->extents[e->n - 1];
     size_t part = n < e->room ? n : (size_t)e->room;
-    if (spool__write_at(e->sp, data, part, last->at + last->len) < 0) return spool__write_failed(e->sp, err);
+    if (session_spool_write_at(e->sp, data, part, last->at + last->len) < 0) return session_spool_write_failed(e->sp, err);
     last->len += part;
     e->room -= part;
     e->len += part;
@@ -176,9 +176,9 @@ static hato_status make_chain(hato__spool_entry *e, hato__spool_ref *ref, hato_e
   for (size_t i = 0; i < e->n; i++) {
     const extent *x = &e->extents[i];
     uint64_t end = x->at + x->len + (i + 1 == e->n ? e->room : 0);
-    blocks_add(&sp->blocks, x->at, x->len);
+    session_blocks_add(&sp->blocks, x->at, x->len);
     size_t from = (size_t)(x->at / SPOOL_BLOCK);
-    blocks_release(&sp->blocks, from, (size_t)(end / SPOOL_BLOCK) - from, spool__freed, sp);
+    session_blocks_release(&sp->blocks, from, (size_t)(end / SPOOL_BLOCK) - from, session_spool_freed, sp);
   }
   pthread_mutex_unlock(&sp->lock);
   e->n = 0; /* no longer the entry's */
@@ -205,10 +205,10 @@ void hato__spool_abort(hato__spool_entry *e) {
 hato_status hato__spool_peek(hato__spool_entry *e, uint64_t offset, void *out, size_t n, size_t *got,
                              hato_error *err) {
   hato__error_clear(err);
-  n = spool__available(e->len, offset, n);
+  n = session_spool_available(e->len, offset, n);
   hato_status rc = HATO_OK;
   if (e->n > 0)
-    rc = spool__read_extents(e->sp, e->extents, e->n, offset, out, n, err);
+    rc = session_spool_read_extents(e->sp, e->extents, e->n, offset, out, n, err);
   else if (n > 0)
     memcpy(out, e->small + offset, n);
   *got = rc == HATO_OK ? n : 0;

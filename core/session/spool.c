@@ -23,7 +23,7 @@ static void amount(char out[32], uint64_t bytes) {
     (void)snprintf(out, 32, "%" PRIu64 " KB", bytes >> 10);
 }
 
-hato_status spool__limit_reached(const hato__spool *sp, hato_error *err) {
+hato_status session_spool_limit_reached(const hato__spool *sp, hato_error *err) {
   char limit[32];
   amount(limit, (uint64_t)sp->blocks.limit * SPOOL_BLOCK);
   return hato__fail(err, HATO_NO_SPACE,
@@ -31,7 +31,7 @@ hato_status spool__limit_reached(const hato__spool *sp, hato_error *err) {
                     limit);
 }
 
-hato_status spool__write_failed(const hato__spool *sp, hato_error *err) {
+hato_status session_spool_write_failed(const hato__spool *sp, hato_error *err) {
   if (errno != ENOSPC && errno != EDQUOT) return hato__fail_errno(err, "cannot write the spool %s", sp->path);
   int why = errno;
   struct statvfs fs;
@@ -43,7 +43,7 @@ hato_status spool__write_failed(const hato__spool *sp, hato_error *err) {
 
 /* ---- the file --------------------------------------------------------------- */
 
-int spool__write_at(const hato__spool *sp, const void *data, size_t n, uint64_t at) {
+int session_spool_write_at(const hato__spool *sp, const void *data, size_t n, uint64_t at) {
   const uint8_t *from = data;
   while (n > 0) {
     ssize_t w = pwrite(sp->fd, from, n, (off_t)at);
@@ -78,7 +78,7 @@ static int take_place(const hato__spool *sp, size_t block) {
   while (rc < 0 && errno == EINTR);
   if (rc == 0 || (errno != EOPNOTSUPP && errno != ENOSYS)) return rc;
   static const uint8_t zeros[SPOOL_BLOCK];
-  return spool__write_at(sp, zeros, sizeof zeros, (uint64_t)at);
+  return session_spool_write_at(sp, zeros, sizeof zeros, (uint64_t)at);
 }
 
 /* A hole where the cache is dirty costs a write of what is about to be nothing,
@@ -88,12 +88,12 @@ static int take_place(const hato__spool *sp, size_t block) {
 #define RUN_LEAST 64u
 #define RUN_MOST 1024u
 
-void spool__freed(void *arg, size_t first, size_t n) {
+void session_spool_freed(void *arg, size_t first, size_t n) {
   hato__spool *sp = arg;
   spool_blocks *b = &sp->blocks;
   sp->idle += n;
   if (first + n != b->n) return;
-  size_t tail = blocks_free_tail(b);
+  size_t tail = session_blocks_free_tail(b);
   if (tail < RUN_LEAST && tail < b->n) return;
   if (ftruncate(sp->fd, (off_t)(b->n - tail) * SPOOL_BLOCK) < 0) return;
   b->n -= tail;
@@ -101,7 +101,7 @@ void spool__freed(void *arg, size_t first, size_t n) {
   sp->idle -= tail < sp->idle ? tail : sp->idle;
 }
 
-void spool__sweep(hato__spool *sp) {
+void session_spool_sweep(hato__spool *sp) {
   spool_blocks *b = &sp->blocks;
   pthread_mutex_lock(&sp->lock);
   if (sp->idle > b->n - b->used) sp->idle = b->n - b->used; /* some are in use again */
@@ -113,13 +113,13 @@ void spool__sweep(hato__spool *sp) {
   sp->sweeping = true;
   b->sweep = 0;
   size_t first, n;
-  while ((n = blocks_withhold(b, RUN_LEAST, RUN_MOST, &first)) > 0) {
+  while ((n = session_blocks_withhold(b, RUN_LEAST, RUN_MOST, &first)) > 0) {
     pthread_mutex_unlock(&sp->lock);
     /* Where holes cannot be made, blocks wait for their next use. */
     (void)fallocate(sp->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)first * SPOOL_BLOCK,
                     (off_t)n * SPOOL_BLOCK);
     pthread_mutex_lock(&sp->lock);
-    blocks_restore(b, first, n);
+    session_blocks_restore(b, first, n);
   }
   sp->idle = 0;
   sp->sweeping = false;
@@ -160,7 +160,7 @@ void hato__spool_close(hato__spool *sp) {
     (void)unlink(sp->path);
     close(sp->fd);
   }
-  blocks_free(&sp->blocks);
+  session_blocks_free(&sp->blocks);
   (void)pthread_mutex_destroy(&sp->lock);
   free(sp->path);
   free(sp->dir);
@@ -172,11 +172,11 @@ void hato__spool_close(hato__spool *sp) {
 
 static hato_status pack_flush(hato__spool *sp, hato_error *err) {
   if (!sp->packing) return HATO_OK;
-  if (spool__write_at(sp, sp->pack, sp->pack_fill, (uint64_t)sp->pack_block * SPOOL_BLOCK) < 0) {
-    return spool__write_failed(sp, err);
+  if (session_spool_write_at(sp, sp->pack, sp->pack_fill, (uint64_t)sp->pack_block * SPOOL_BLOCK) < 0) {
+    return session_spool_write_failed(sp, err);
   }
   sp->packing = false;
-  blocks_release(&sp->blocks, sp->pack_block, 1, spool__freed, sp);
+  session_blocks_release(&sp->blocks, sp->pack_block, 1, session_spool_freed, sp);
   return HATO_OK;
 }
 
@@ -184,15 +184,15 @@ static hato_status pack_flush(hato__spool *sp, hato_error *err) {
  * free. The caller makes it the current one. */
 static hato_status pack_claim(hato__spool *sp, size_t *block, hato_error *err) {
   bool no_memory;
-  if (sp->packing && blocks_claim_at(&sp->blocks, sp->pack_block + 1)) {
+  if (sp->packing && session_blocks_claim_at(&sp->blocks, sp->pack_block + 1)) {
     *block = sp->pack_block + 1;
-  } else if (blocks_claim(&sp->blocks, 1, block, &no_memory) == 0) {
+  } else if (session_blocks_claim(&sp->blocks, 1, block, &no_memory) == 0) {
     return no_memory ? hato__fail(err, HATO_NO_MEMORY, "no memory for the spool %s", sp->path)
-                     : spool__limit_reached(sp, err);
+                     : session_spool_limit_reached(sp, err);
   }
   if (take_place(sp, *block) == 0) return HATO_OK;
-  hato_status rc = spool__write_failed(sp, err);
-  blocks_release(&sp->blocks, *block, 1, spool__freed, sp);
+  hato_status rc = session_spool_write_failed(sp, err);
+  session_blocks_release(&sp->blocks, *block, 1, session_spool_freed, sp);
   return rc;
 }
 
@@ -222,19 +222,19 @@ static hato_status pack_entry(hato__spool *sp, const uint8_t *data, size_t n, ui
     if (head > 0) pack_append(sp, data, head);
     *at = (uint64_t)next * SPOOL_BLOCK - head;
     /* The counts before the flush: its release must not free the block. */
-    blocks_add(&sp->blocks, *at, n);
+    session_blocks_add(&sp->blocks, *at, n);
     rc = pack_flush(sp, err);
     if (rc != HATO_OK) {
-      blocks_drop(&sp->blocks, *at, n, spool__freed, sp);
+      session_blocks_drop(&sp->blocks, *at, n, session_spool_freed, sp);
       sp->pack_fill = fill;
-      blocks_release(&sp->blocks, next, 1, spool__freed, sp);
+      session_blocks_release(&sp->blocks, next, 1, session_spool_freed, sp);
       return rc;
     }
     pack_use(sp, next);
     pack_append(sp, data + head, n - head);
     return HATO_OK;
   }
-  blocks_add(&sp->blocks, *at, n);
+  session_blocks_add(&sp->blocks, *at, n);
   return HATO_OK;
 }
 
@@ -266,7 +266,7 @@ hato_status hato__spool_put(hato__spool *sp, const void *data, size_t n, hato__s
 
 /* ---- reading and freeing ---------------------------------------------------------- */
 
-hato_status spool__read_extents(const hato__spool *sp, const extent *x, size_t n, uint64_t offset,
+hato_status session_spool_read_extents(const hato__spool *sp, const extent *x, size_t n, uint64_t offset,
                                 uint8_t *out, size_t want, hato_error *err) {
   for (; n > 0 && want > 0; x++, n--) {
     if (offset >= x->len) {
@@ -297,7 +297,7 @@ static hato_status read_packed(hato__spool *sp, uint64_t at, uint8_t *out, size_
 }
 
 /* How much of n there is from offset. */
-size_t spool__available(uint64_t len, uint64_t offset, size_t n) {
+size_t session_spool_available(uint64_t len, uint64_t offset, size_t n) {
   if (offset >= len) return 0;
   return len - offset < n ? (size_t)(len - offset) : n;
 }
@@ -305,11 +305,11 @@ size_t spool__available(uint64_t len, uint64_t offset, size_t n) {
 hato_status hato__spool_read(hato__spool *sp, hato__spool_ref ref, uint64_t offset, void *out, size_t n,
                              size_t *got, hato_error *err) {
   hato__error_clear(err);
-  n = spool__available(ref.len, offset, n);
+  n = session_spool_available(ref.len, offset, n);
   hato_status rc = HATO_OK;
   if (n > 0 && (ref.at & CHAINED)) {
     const chain *c = (const chain *)(uintptr_t)(ref.at & ~CHAINED);
-    rc = spool__read_extents(sp, c->extents, c->n, offset, out, n, err);
+    rc = session_spool_read_extents(sp, c->extents, c->n, offset, out, n, err);
   } else if (n > 0) {
     rc = read_packed(sp, ref.at + offset, out, n, err);
   }
@@ -324,11 +324,11 @@ void hato__spool_free(hato__spool *sp, hato__spool_ref *ref) {
     const extent *x = c ? c->extents : &one;
     size_t n = c ? c->n : 1;
     pthread_mutex_lock(&sp->lock);
-    for (size_t i = 0; i < n; i++) blocks_drop(&sp->blocks, x[i].at, x[i].len, spool__freed, sp);
+    for (size_t i = 0; i < n; i++) session_blocks_drop(&sp->blocks, x[i].at, x[i].len, session_spool_freed, sp);
     bool many = sp->idle >= IDLE_MANY;
     pthread_mutex_unlock(&sp->lock);
     free(c);
-    if (many) spool__sweep(sp);
+    if (many) session_spool_sweep(sp);
   }
   *ref = (hato__spool_ref){0};
 }

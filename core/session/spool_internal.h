@@ -38,18 +38,18 @@ struct hato__spool {
 };
 
 /* NO_SPACE in words: the limit; the disk, by errno, or another failure to write. */
-hato_status spool__limit_reached(const hato__spool *sp, hato_error *err);
-hato_status spool__write_failed(const hato__spool *sp, hato_error *err);
+hato_status session_spool_limit_reached(const hato__spool *sp, hato_error *err);
+hato_status session_spool_write_failed(const hato__spool *sp, hato_error *err);
 /* 0, or -1 with errno. */
-int spool__write_at(const hato__spool *sp, const void *data, size_t n, uint64_t at);
+int session_spool_write_at(const hato__spool *sp, const void *data, size_t n, uint64_t at);
 /* want bytes from offset of what n extents hold together, which has them. */
-hato_status spool__read_extents(const hato__spool *sp, const extent *x, size_t n, uint64_t offset,
+hato_status session_spool_read_extents(const hato__spool *sp, const extent *x, size_t n, uint64_t offset,
                                 uint8_t *out, size_t want, hato_error *err);
 /* How much of n there is from offset. */
-size_t spool__available(uint64_t len, uint64_t offset, size_t n);
+size_t session_spool_available(uint64_t len, uint64_t offset, size_t n);
 /* blocks_freed_fn: free blocks, to be used again or given back. Under the lock. */
-void spool__freed(void *sp, size_t first, size_t n);
+void session_spool_freed(void *sp, size_t first, size_t n);
 /* Gives idle blocks back to the disk when they are many. Not under the lock. */
-void spool__sweep(hato__spool *sp);
+void session_spool_sweep(hato__spool *sp);
 
 #endif

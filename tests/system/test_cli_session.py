@@ -70,7 +70,7 @@ class Up(Case):
         self.hato("submit", "--output-to", "o.{id}", "echo in a file")
         self.hato("submit", "--timeout", "100ms", "--", "sleep", "600")
         self.hato("wait", "1-14")
-        self.assertEqual(self.hato("output", "1-13").out, "{}\n10 0 2\n15 1 3\n20 2 4\ni 0\ni 1\ni 2\na b\n$(id)\na\nb\nc\nx\n/\nfrom a file\n")
+        self.assertEqual(self.hato("output", "1-13").out, "{}\n10 1 2\n15 2 3\n20 3 4\ni 1\ni 2\ni 3\na b\n$(id)\na\nb\nc\nx\n/\nfrom a file\n")
         self.assertEqual((self.cwd / "o.14").read_text(), "in a file\n")
         self.hato("wait", "15", rc=1)
         self.assertIn("timed out", self.hato("output", "15", rc=1).err)

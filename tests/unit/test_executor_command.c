@@ -43,7 +43,7 @@ UNIT_TEST(tasks_run_in_order_with_their_numbers) {
   rig_wait_all(g, 1, 20);
   for (unsigned i = 1; i <= 20; i++) {
     char want[32];
-    snprintf(want, sizeof want, "%u %u\n", i, i - 1);
+    snprintf(want, sizeof want, "%u %u\n", i, i);
     ck_exit(&g->task[i], 0);
     ck_assert_uint_eq(g->task[i].order, i);
     ck_assert_str_eq(text(&g->task[i].out), want);
@@ -61,7 +61,7 @@ UNIT_TEST(the_environment_is_the_submitters_without_secrets) {
   rig_task *t = rig_run(g, &s);
   ck_exit(t, 0);
   ck_assert_str_eq(text(&t->out),
-                   "PATH=/usr/bin:/bin\nA=b c\nHATO_SESSION=s\nHATO_TASK_ID=1\nHATO_TASK_INDEX=0\n");
+                   "PATH=/usr/bin:/bin\nA=b c\nHATO_SESSION=s\nHATO_TASK_ID=1\nHATO_TASK_INDEX=1\n");
   rig_stop(g);
 }
 
