@@ -333,47 +333,62 @@ static const char *variable(const char *env, size_t n, const char *name) {
   return NULL;
 }
 
-/* The member that a process is; -1: none. Its tasks inherit its environment, but only the daemon
- * itself leads its session. */
+enum { NO_MEMBER = -1, NOT_YET = -2 };
+
+/* The member that a process is, or NO_MEMBER. NOT_YET: it is in the middle of its exec, where the
+ * kernel shows no environment, so that it must be asked again. Its tasks inherit its environment, but only
+ * the daemon itself leads its session. */
 static int64_t member_of(pid_t pid, const job *j, char *env, size_t max) {
   char path[64];
-  if (getsid(pid) != pid) return -1;
+  if (getsid(pid) != pid) return NO_MEMBER;
   (void)snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
   int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return -1;
+  if (fd < 0) return NO_MEMBER;
   size_t n = 0;
   for (ssize_t got; n < max - 1 && (got = read(fd, env + n, max - 1 - n)) > 0;) n += (size_t)got;
   (void)close(fd);
   env[n] = 0;
+  if (n == 0) return NOT_YET;
   const char *tag = variable(env, n, TAG_VARIABLE), *number = variable(env, n, MEMBER_VARIABLE);
-  if (tag == NULL || number == NULL || strcmp(tag, j->tag) != 0) return -1;
+  if (tag == NULL || number == NULL || strcmp(tag, j->tag) != 0) return NO_MEMBER;
   char *end;
   errno = 0;
   unsigned long i = strtoul(number, &end, 10);
-  return errno == 0 && *number != 0 && *end == 0 && i < j->count ? (int64_t)i : -1;
+  return errno == 0 && *number != 0 && *end == 0 && i < j->count ? (int64_t)i : NO_MEMBER;
 }
 
-static uint32_t search(local *l, const hato_host *h, job *j) {
-  enum { ENV_MAX = 1 << 20 };
-  char *env = h->alloc(h, ENV_MAX);
-  DIR *d = env != NULL ? opendir("/proc") : NULL;
-  uint32_t found = 0;
-  if (d == NULL) return 0;
+#define ENV_MAX ((size_t)1 << 20)
+
+/* True: some process could not be told yet. */
+static bool search_once(local *l, job *j, char *env, uint32_t *found) {
+  DIR *d = opendir("/proc");
+  bool again = false;
+  if (d == NULL) return false;
   for (const struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
     pid_t pid = isdigit((unsigned char)e->d_name[0]) ? (pid_t)strtol(e->d_name, NULL, 10) : 0;
-    int64_t i = pid > 0 ? member_of(pid, j, env, ENV_MAX) : -1;
+    int64_t i = pid > 0 ? member_of(pid, j, env, ENV_MAX) : NO_MEMBER;
+    again |= i == NOT_YET;
     /* Of several the eldest: a command that made a session of its own came later. */
-    if (i < 0 || (j->members[i].pid > 0 && j->members[i].pid < pid)) continue;
+    if (i < 0 || (j->members[i].pid > 0 && j->members[i].pid <= pid)) continue;
     member *m = &j->members[i];
     int fd = pidfd_open(pid, 0);
     if (fd < 0) continue;
-    if (m->pid <= 0) found++;
+    if (m->pid <= 0) (*found)++;
     close_pidfd(l, m);
     m->pid = pid;
     m->pidfd = fd;
     (void)watch_member(l, m);
   }
   (void)closedir(d);
+  return again;
+}
+
+static uint32_t search(local *l, const hato_host *h, job *j) {
+  char *env = h->alloc(h, ENV_MAX);
+  uint32_t found = 0;
+  /* A process may have no environment for good, so not for ever. */
+  for (int i = 0; env != NULL && i < 10 && search_once(l, j, env, &found) && found < j->count; i++)
+    (void)poll(NULL, 0, 10);
   return found;
 }
 

@@ -128,8 +128,9 @@ static void before_launch(const hato_host *h, const hato_launch_request *r) {
 }
 
 static int spawn(const hato_host *h, const hato_launch_request *r, uint32_t i, pid_t *pid) {
-  static const char script[] = "f=$1; shift; while [ ! -e \"$f.go\" ]; do sleep 0.02; done; "
-                               "\"$@\"; echo $? >\"$f.$HATO_FAKE_TASK.exit\"";
+  static const char script[] =
+      "f=$1; shift; while [ ! -e \"$f.go\" ]; do [ -e \"$f.pids\" ] || exit 1; sleep 0.02; done; "
+      "\"$@\"; echo $? >\"$f.$HATO_FAKE_TASK.exit\"";
   uint32_t n = 0;
   while (r->env[n] != NULL) n++;
   const char **argv = h->alloc(h, (r->argc + 6) * sizeof *argv);
