@@ -299,7 +299,13 @@ class Client:
         self.connection.send(introduce(identity or secrets.randbits(64), label or f"refclient:{os.getpid()}"))
 
     def close(self):
-        self.connection.send(frame(GOODBYE, struct.pack("<HI", 0, 0)))
+        """Says goodbye and waits for the dispatcher to hang up: by then it has read all that was sent."""
+        try:
+            self.connection.send(frame(GOODBYE, struct.pack("<HI", 0, 0)))
+            while True:
+                self.connection.receive()
+        except (Closed, BrokenPipeError, ConnectionResetError):
+            pass
         self.connection.close()
 
     def specification(self, argv, **more):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import stat
 from pathlib import Path
 
@@ -53,7 +54,15 @@ class Server:
 
 class Served(Case):
     def serve(self, *args, prefix=(), log="info", **more):
-        return Server(self, self.start(*prefix, HATO, "dispatcher", "--log-level", log, *args, **more))
+        server = Server(self, self.start(*prefix, HATO, "dispatcher", "--log-level", log, *args, **more))
+        self.addCleanup(self.end, server)
+        return server
+
+    def end(self, server):
+        """An orderly end, in which a sanitizer looks for leaks."""
+        if server.alive():
+            server.running.signal(signal.SIGTERM)
+            self.assertEqual(server.running.wait(30).rc, 0, server.log()[-3000:])
 
     def client(self, server, **more):
         client = Client(server.socket, **more)

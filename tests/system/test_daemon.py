@@ -107,6 +107,20 @@ class Reference(Served):
         got = list(client.results(first, 2))
         self.assertEqual(got[0].out, b"kept")
 
+    @limit(90)
+    def test_what_it_said_last_is_heard(self):
+        """STARTED on its way when the daemon dies is not lost: its task is not run twice."""
+        client = self.client(self.server)
+        number = client.specification(["x"])
+        for _ in range(100):
+            first = client.submit(number, count=1)
+            daemon = self.daemon(self.server)
+            daemon.started(daemon.next())
+            daemon.close()
+            self.wait_for(lambda: not self.ask(self.server)["daemons"])
+            self.assertEqual(self.counts(self.server)["queued"], 0, "it is not tried again")
+            self.assertEqual([value(r) for r in client.results(first, 1)], [RESET])
+
     def test_a_result_cut_in_the_middle_is_none(self):
         client, first, daemon = self.work(1)
         from refdaemon import record, results
@@ -346,7 +360,7 @@ class Real(Served):
         os.kill(daemon.pid, signal.SIGKILL)
         self.assertEqual([value(r) for r in client.results(first, 2)], [RESET] * 2)
         self.assert_tree_gone()
-        self.assertEqual(self.below("executor"), [])
+        self.wait_for(lambda: not self.below("executor"), 10, "its executors have ended")
 
     def test_kill_9_of_an_executor(self):
         server = self.serve()

@@ -82,9 +82,15 @@ class Life(Served):
         again.connection.send(frame(FETCH, struct.pack("<Q", first)))
         next(again.results(first, 1))
         again.close()
+        self.dismissed(daemon)
         self.assertEqual(server.running.wait(10).rc, 0)
         self.assertIn("idle", server.log())
-        self.assertIn("idle", daemon.ended(5))
+
+    def dismissed(self, daemon):
+        """Its dispatcher ends: it is told to drain at once, and goes."""
+        daemon.until(lambda: daemon.drains, 10)
+        self.assertEqual(daemon.drains, [1])
+        daemon.goodbye()
 
     def stays_up(self, server, seconds, why):
         deadline = time.monotonic() + seconds
@@ -99,9 +105,9 @@ class Life(Served):
         self.assertTrue(server.alive())
         tied.signal(signal.SIGKILL)
         tied.wait()
+        self.dismissed(daemon)
         self.assertEqual(server.running.wait(10).rc, 0)
         self.assertIn("has ended", server.log())
-        daemon.ended(5)
         done = self.hato("dispatcher", "--while", tied.pid, rc=None)
         self.assertNotEqual(done.rc, 0)
         self.assertIn(str(tied.pid), done.err)
@@ -138,7 +144,7 @@ class Life(Served):
                 except Closed:
                     pass
                 self.assertEqual([client.resolved.get(t) for t in (first, first + 999)], [value_of] * 2)
-                daemon.ended(5)
+                self.dismissed(daemon)
                 self.assertEqual(server.running.wait(20).rc, 0)
                 self.assertEqual(running.wait(20).rc, 0)
 
