@@ -8,10 +8,10 @@
 #include <fcntl.h>
 
 static pid_t spawn(void) {
-  char *const argv[] = {"true", NULL}, *const envp[] = {NULL};
+  char *const argv[] = {"true", NULL};
   pid_t pid = vfork();
   if (pid == 0) {
-    execve("/bin/true", argv, envp);
+    execve("/bin/true", argv, environ); /* as hato and xargs: variables cost a program time */
     _exit(127);
   }
   return pid;
