@@ -61,15 +61,12 @@ static bool has_scheme(const char *url, const char *const *schemes) {
 hato_status net__url_check(const char *url, net__kind *kind, hato_error *err) {
   static const char *const local[] = {"ipc://", "unix://", "abstract://", NULL};
   static const char *const tcp[] = {"tcp://", "tcp4://", "tcp6://", NULL};
-  static const char *const ws[] = {"ws://", "ws4://", "ws6://", NULL};
   *kind = NET_LOCAL;
   if (url == NULL) return hato__fail(err, HATO_INVALID, "no URL");
   if (has_scheme(url, tcp))
     *kind = NET_TCP;
-  else if (has_scheme(url, ws))
-    *kind = NET_WS;
   else if (!has_scheme(url, local))
-    return hato__fail(err, HATO_ADDRESS_INVALID, "%s: not a URL hato knows, want ipc, abstract, tcp or ws",
+    return hato__fail(err, HATO_ADDRESS_INVALID, "%s: not a URL hato knows, want ipc, abstract or tcp",
                       url);
   if (*kind != NET_LOCAL) return HATO_OK;
   const char *path = strstr(url, "://") + 3;

@@ -92,7 +92,7 @@ hato_status net__status(int nng);
 hato_status net__fail_nng(hato_error *err, int nng, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-typedef enum net__kind { NET_LOCAL, NET_TCP, NET_WS } net__kind;
+typedef enum net__kind { NET_LOCAL, NET_TCP } net__kind;
 hato_status net__url_check(const char *url, net__kind *kind, hato_error *err);
 
 /* ---- conn.c ---- */

@@ -102,8 +102,7 @@ static char *real_url(const char *url, net__kind kind, nng_stream_listener *sl) 
     return strdup(url);
   const char *host = u->u_hostname != NULL ? u->u_hostname : "";
   bool bare6 = strchr(host, ':') != NULL && host[0] != '[';
-  char *real = hato__printf("%s://%s%s%s:%d%s", u->u_scheme, bare6 ? "[" : "", host, bare6 ? "]" : "", port,
-                            kind == NET_WS && u->u_path != NULL ? u->u_path : "");
+  char *real = hato__printf("%s://%s%s%s:%d", u->u_scheme, bare6 ? "[" : "", host, bare6 ? "]" : "", port);
   nng_url_free(u);
   return real;
 }

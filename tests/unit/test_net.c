@@ -54,7 +54,6 @@ static void echo_on(const char *scheme) {
 UNIT_TEST(echo_ipc) { echo_on("ipc"); }
 UNIT_TEST(echo_abstract) { echo_on("abstract"); }
 UNIT_TEST(echo_tcp) { echo_on("tcp"); }
-UNIT_TEST(echo_ws) { echo_on("ws"); }
 
 UNIT_TEST(echo_pair) {
   net_conn *c, *s;
