@@ -77,7 +77,7 @@ static int run_down(cli *c) {
     if (hato__session_lock(s, false, &err) == HATO_OK) hato__session_remove(s);
   } else {
     code = cli_end_session(c, &a, "down", &unresolved);
-    if (!code && unresolved) fprintf(stderr, "%lld tasks were unresolved\n", (long long)unresolved);
+    if (!code && unresolved) fprintf(stderr, "%lld task%s unresolved\n", (long long)unresolved, unresolved == 1 ? " was" : "s were");
   }
   hato__address_free(&a);
   hato__session_close(s);

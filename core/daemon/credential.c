@@ -7,6 +7,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static hato_status of_text(const char *text, const char *where, net_auth *auth, hato_error *err) {
@@ -41,7 +42,9 @@ static hato_status of_input(net_auth *auth, hato_error *err) {
 hato_status daemon_credential(const daemon_options *o, net_auth *auth, hato_error *err) {
   *auth = (net_auth){0};
   if (!o->credential) {
-    const char *text = getenv("HATO_CREDENTIAL");
+    bool local = true; /* a dispatcher of this machine needs none, whatever lies in our environment */
+    for (size_t i = 0; i < o->n_urls; i++) local = local && hato__url_is_local(o->urls[i]) && strncmp(o->urls[i], "tcp", 3) != 0;
+    const char *text = local ? NULL : getenv("HATO_CREDENTIAL");
     return text && *text ? of_text(text, "HATO_CREDENTIAL", auth, err) : HATO_OK;
   }
   if (strcmp(o->credential, "-") == 0) return of_input(auth, err);

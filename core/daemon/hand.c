@@ -22,7 +22,7 @@ void daemon_learn(daemon_spec *spec, uint64_t wall_ns) {
 uint32_t daemon_batch(const daemon_spec *spec) {
   if (spec->samples == 0 || spec->one_by_one || spec->long_share > DAEMON_LONG_SHARE) return 1;
   double each = spec->mean + 2 * spec->deviation + 1;
-  double n = ceil(DAEMON_BATCH_NS / each);
+  double n = ceil((spec->kind == PROTO_COMMAND ? DAEMON_COMMANDS_NS : DAEMON_BATCH_NS) / each);
   if (n < 2 && each < DAEMON_PAIR_NS) n = 2;
   uint32_t most = spec->kind == PROTO_COMMAND ? DAEMON_BATCH_COMMANDS : DAEMON_BATCH_MAX;
   if (most > spec->samples) most = (uint32_t)spec->samples;

@@ -25,7 +25,10 @@
 
 #define DAEMON_BATCH_NS 250000.0 /* work handed to an executor at once: what it has cannot be taken back */
 #define DAEMON_BATCH_MAX 128u
-#define DAEMON_BATCH_COMMANDS 4u
+/* Commands cost a message each to begin and to end, and the processes that carry it their time: as many go
+ * together as last about so long. */
+#define DAEMON_COMMANDS_NS 4000000.0
+#define DAEMON_BATCH_COMMANDS 8u
 #define DAEMON_PAIR_NS \
   1000000.0 /* of tasks shorter than this the next waits in the executor: none waits for the wire */
 /* Where more than so many of the last tasks were long, none waits in an executor: it might wait for a long

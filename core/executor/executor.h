@@ -13,7 +13,7 @@
  * - INTERRUPT of the command that runs: SIGTERM to its group, after EXECUTOR_GRACE_NS
  *   SIGKILL to all its descendants; the record has the run's value and what output came. Of
  *   a function that runs: call->cancelled says so; a function that does not ask is ended by
- *   ending this process. A time limit of a specification is the daemon's to watch.
+ *   ending this process. A time limit of a specification is the dispatcher's to watch: it interrupts.
  * - Input that comes in pieces: CREDIT of PROTO_WINDOW when the task begins, then as the bytes
  *   are taken. When a command closes its input, no more is granted and what
  *   comes is dropped. Pieces and credit of tasks that are over are ignored.

@@ -31,7 +31,8 @@ UNIT_TEST(batches) {
   ck_assert_uint_eq(batch_after(&f, 2000, 600000), 2);
   ck_assert_uint_eq(batch_after(&f, 100, 2000000), 1);
   ck_assert_uint_eq(batch_after(&c, 100, 1000), DAEMON_BATCH_COMMANDS);
-  ck_assert_uint_eq(batch_after(&c, 100, 400000), 2);
+  ck_assert_uint_eq(batch_after(&c, 100, 400000), DAEMON_BATCH_COMMANDS);
+  ck_assert_uint_eq(batch_after(&c, 200, 2000000), 2);
   ck_assert_uint_eq(batch_after(&limited, 1000, 100), 1);
 }
 
