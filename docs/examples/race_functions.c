@@ -201,7 +201,10 @@ int find(hato_call *call) {
 int pi(hato_call *call) {
   enum { STEPS = 1000, PARTS = 1000 };
   int *calls = *call->state;
-  if (!calls) *call->state = calls = calloc(1, sizeof *calls);
+  if (!calls) {
+    *call->state = calls = calloc(1, sizeof *calls);
+    call->keep(call, free); /* called when the executor ends */
+  }
   if (!calls) return 1;
   ++*calls;
   if (strcmp(call->input, "who") == 0) {

@@ -131,6 +131,7 @@ class Up(Case):
         old = json.loads(self.hato("up", "-n", "1", "--json").out)["pid"]
         self.hato("submit", "--array", "1-10", "sleep", "600")
         waiter = self.start_hato("wait", "--all")
+        self.wait_for(lambda: len(self.status()["clients"]) == 2, 10, "somebody waits")
         done = self.hato("up", "--reset", "-n", "1")
         self.assertIn("10 of its tasks were unresolved", done.err)
         self.assertFalse(alive(old))

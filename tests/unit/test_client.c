@@ -433,6 +433,7 @@ UNIT_TEST(a_pool_that_was_never_closed_does_not_hold_up_exit) {
     hato_spec *s = shell(p, "exec sleep {}");
     hato_future *busy = submit(p, s, "60"), *f = submit(p, s, "0");
     bool right = result_of(f).error == 0 && !hato_future_resolved(busy);
+    hato_spec_release(s);
     exit(right ? 0 : 1);
   }
   int status = -1;
