@@ -40,37 +40,7 @@ int cli_launch_daemons(cli *c, hato_pool *pool) {
   return cli_request(c, pool, q, launch_answer, NULL);
 }
 
-static const hato__conf_row launch_rows[] = {
-    {.name = "launcher",
-     .type = HATO__CONF_STRING,
-     .def = "local",
-     .metavar = "NAME",
-     .help = "What starts the daemons; `hato launchers` lists them."},
-    {.name = "daemons",
-     .short_name = 'n',
-     .type = HATO__CONF_INT,
-     .min = 1,
-     .max = 1000000,
-     .metavar = "N",
-     .help = "How many. Default: one, with a slot for every core it may use."},
-    {.name = "slots",
-     .type = HATO__CONF_INT,
-     .def = "0",
-     .min = 0,
-     .max = 65536,
-     .metavar = "S",
-     .help = "Slots of each."},
-    {.name = "bind",
-     .type = HATO__CONF_ENUM,
-     .def = "auto",
-     .names = (const char *const[]){"auto", "core", "none", NULL},
-     .help = "Whether slots are bound to cores."},
-    {.name = "option",
-     .short_name = 'o',
-     .type = HATO__CONF_LIST,
-     .metavar = "KEY=VALUE",
-     .help = "An option of the launcher."},
-};
+static const hato__conf_row launch_rows[] = {LAUNCH_ROWS(1, "How many to start.")};
 
 static int run_launch(cli *c) {
   hato_pool *pool;

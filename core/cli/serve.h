@@ -12,7 +12,8 @@ int cli_end_session(cli *c, const hato__address *a, const char *op, json_int_t *
 /* The daemons that the verb's options describe; waits until they are connected, or says what became of them. */
 int cli_launch_daemons(cli *c, hato_pool *pool);
 
-/* Options of `up` and `dispatcher` that make a session. */
+/* Options that several verbs have: of `up` and `dispatcher`, which make a session, and of `up` and
+ * `launch`, which start daemons. */
 #define SERVE_ROWS                                                                                                     \
   {.name = "listen",                                                                                                   \
    .type = HATO__CONF_LIST,                                                                                            \
@@ -47,6 +48,38 @@ int cli_launch_daemons(cli *c, hato_pool *pool);
        .help = "How long results of detached tasks are kept, unless forgotten before."},                               \
   {                                                                                                                    \
     .name = "force", .type = HATO__CONF_BOOL, .help = "Take the session over from another host that is known dead."    \
+  }
+
+/* least: of -n; how_many: its help. */
+#define LAUNCH_ROWS(least, how_many)                                                                                \
+  {.name = "daemons",                                                                                               \
+   .short_name = 'n',                                                                                               \
+   .type = HATO__CONF_INT,                                                                                          \
+   .min = (least),                                                                                                  \
+   .max = 1000000,                                                                                                  \
+   .metavar = "N",                                                                                                  \
+   .help = how_many " Default: one, with a slot for every core it may use."},                                       \
+      {.name = "slots",                                                                                             \
+       .type = HATO__CONF_INT,                                                                                      \
+       .def = "0",                                                                                                  \
+       .min = 0,                                                                                                    \
+       .max = 65536,                                                                                                \
+       .metavar = "S",                                                                                              \
+       .help = "Slots of each daemon. Default: with -n, one each on cores of its own (of a daemon with an "         \
+               "allocation of its own: one a granted core)."},                                                      \
+      {.name = "bind",                                                                                              \
+       .type = HATO__CONF_ENUM,                                                                                     \
+       .def = "auto",                                                                                               \
+       .names = (const char *const[]){"auto", "core", "none", NULL},                                                \
+       .help = "Whether slots are bound to cores."},                                                                \
+      {.name = "launcher",                                                                                          \
+       .type = HATO__CONF_STRING,                                                                                   \
+       .def = "local",                                                                                              \
+       .metavar = "NAME",                                                                                           \
+       .help = "What starts the daemons; `hato launchers` lists them."},                                            \
+  {                                                                                                                 \
+    .name = "option", .short_name = 'o', .type = HATO__CONF_LIST, .metavar = "KEY=VALUE",                           \
+    .help = "An option of the launcher."                                                                            \
   }
 
 #endif
