@@ -286,7 +286,7 @@ static inline void sample_command(hato__buf *out) {
                   .output_limit = 6,
                   .argv = argv,
                   .env = env,
-                  .cwd = "/work",
+                  .cwd = "/data",
                   .umask = 022,
                   .stdin_kind = PROTO_STDIN_FILE,
                   .stdin_path = "in.txt",

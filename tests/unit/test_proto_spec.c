@@ -37,7 +37,7 @@ UNIT_TEST(a_command_comes_back) {
   ck_assert_ptr_null(s.argv[3]);
   ck_assert_str_eq(s.env[1], "EMPTY=");
   ck_assert_ptr_null(s.env[2]);
-  ck_assert_str_eq(s.cwd, "/work");
+  ck_assert_str_eq(s.cwd, "/data");
   ck_assert_str_eq(s.stdin_path, "in.txt");
   ck_assert_str_eq(s.output_to, "out-{#}.{stream}");
   ck_assert(s.object_path == NULL && s.symbol == NULL && !s.has_hash);
