@@ -176,7 +176,7 @@ class Up(Case):
         self.assert_nothing_left(20)
 
     def test_an_uncollected_result_is_no_idleness(self):
-        self.hato("up", "-n", "1", "--idle", "300ms")
+        self.hato("up", "-n", "1", "--idle", "4s")
         self.hato("submit", "echo", "kept")
         self.hato("wait", "1")
         self.assertEqual(self.hato("output", "1").out, "kept\n")
