@@ -163,7 +163,7 @@ class Up(Case):
                 self.assertIn("hato up", done.err)
 
     def test_it_ends_when_idle(self):
-        self.hato("up", "-n", "1", "--idle", "300ms")
+        self.hato("up", "-n", "1", "--idle", "2s")
         self.assert_nothing_left(20)
         self.hato("status", rc=3)
 
