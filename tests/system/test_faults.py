@@ -256,7 +256,6 @@ class Reading(Served):
 
 class Limits(Served):
     @limit(60)
-    @unittest.skipIf(PATIENCE >= 8, "under ThreadSanitizer accepting once did not resume; not understood yet")
     def test_the_descriptor_limit_pauses_accepting_and_says_so(self):
         server = self.serve(prefix=("prlimit", "--nofile=60:60"))
         client, daemon = self.client(server), self.daemon(server)
@@ -280,8 +279,9 @@ class Limits(Served):
         self.assertEqual([value(r) for r in client.results(first, 3)], [0] * 3)
         for one in many:
             one.close()
-        server.wait_log("ACCEPT-RESUMED")
+        # The one that could not be accepted may have been dropped: it is the next that shows it.
         self.assertEqual(self.ask(server)["tasks"]["done"], 3)
+        server.wait_log("ACCEPT-RESUMED")
 
     @limit(60)
     def test_a_full_spool_refuses_waits_and_goes_on_when_results_are_forgotten(self):
