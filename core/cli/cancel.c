@@ -9,24 +9,9 @@ static int answer_cancel(cli *c, json_t *o, void *arg) {
   return CLI_OK;
 }
 
-static int ask(cli *c, const char *op, int (*line)(cli *, json_t *, void *)) {
-  hato_pool *pool;
-  json_t *q = json_pack("{s:s}", "op", op);
-  if (!cli_add_tasks(c, q)) {
-    json_decref(q);
-    return cli_fail(c, CLI_USAGE, "which tasks? their numbers, or --all, were wanted");
-  }
-  int code = cli_connect(c, &pool);
-  if (code) {
-    json_decref(q);
-    return code;
-  }
-  code = cli_request(c, pool, q, line, NULL);
-  hato_pool_close(pool);
-  return code;
+static int run_cancel(cli *c) {
+  return cli_request_tasks(c, json_pack("{s:s}", "op", "cancel"), answer_cancel, NULL);
 }
-
-static int run_cancel(cli *c) { return ask(c, "cancel", answer_cancel); }
 
 static int answer_forget(cli *c, json_t *o, void *arg) {
   if (c->json) return answer_cancel(c, o, arg);
@@ -34,7 +19,9 @@ static int answer_forget(cli *c, json_t *o, void *arg) {
   return CLI_OK;
 }
 
-static int run_forget(cli *c) { return ask(c, "forget", answer_forget); }
+static int run_forget(cli *c) {
+  return cli_request_tasks(c, json_pack("{s:s}", "op", "forget"), answer_forget, NULL);
+}
 
 static const hato__conf_row rows[] = {
     {.name = "all", .type = HATO__CONF_BOOL, .help = "All tasks of the session."},

@@ -72,6 +72,8 @@ int cli_request(cli *c, hato_pool *pool, json_t *q, int (*line)(cli *c, json_t *
 int cli_ignore_answer(cli *c, json_t *object, void *arg);
 /* "tasks" or "all" of the operands and --all, added to q. False: neither was given, said. */
 bool cli_add_tasks(cli *c, json_t *q);
+/* Adds them, connects and makes the request; as cli_request. */
+int cli_request_tasks(cli *c, json_t *q, int (*line)(cli *c, json_t *object, void *arg), void *arg);
 /* "1.2 s", "3 min 4 s" into out. */
 const char *cli_seconds(double s, char *out, size_t n);
 /* Path of the running hato, for daemons. */

@@ -151,6 +151,22 @@ bool cli_add_tasks(cli *c, json_t *q) {
   return true;
 }
 
+int cli_request_tasks(cli *c, json_t *q, int (*line)(cli *c, json_t *object, void *arg), void *arg) {
+  hato_pool *pool;
+  if (!cli_add_tasks(c, q)) {
+    json_decref(q);
+    return cli_fail(c, CLI_USAGE, "which tasks? their numbers, or --all, were wanted");
+  }
+  int code = cli_connect(c, &pool);
+  if (code) {
+    json_decref(q);
+    return code;
+  }
+  code = cli_request(c, pool, q, line, arg);
+  hato_pool_close(pool);
+  return code;
+}
+
 const char *cli_seconds(double s, char *out, size_t n) {
   if (s < 0.0995) {
     snprintf(out, n, "%.0f ms", s * 1000);

@@ -18,20 +18,9 @@ static int answer(cli *c, json_t *o, void *arg) {
 }
 
 static int run(cli *c) {
-  hato_pool *pool;
   json_int_t failed = 0;
   json_t *q = json_pack("{s:s,s:b}", "op", "wait", "any", hato__conf_get_bool(c->conf, "any"));
-  if (!cli_add_tasks(c, q)) {
-    json_decref(q);
-    return cli_fail(c, CLI_USAGE, "which tasks? their numbers, or --all, were wanted");
-  }
-  int code = cli_connect(c, &pool);
-  if (code) {
-    json_decref(q);
-    return code;
-  }
-  code = cli_request(c, pool, q, answer, &failed);
-  hato_pool_close(pool);
+  int code = cli_request_tasks(c, q, answer, &failed);
   if (!code && failed && !c->json) fprintf(stderr, "%lld failed\n", (long long)failed);
   return code ? code : failed ? CLI_TASK_FAILED : CLI_OK;
 }
