@@ -220,7 +220,7 @@ hato_status net_dial(const char *url, proto_role role, const net_auth *auth, uns
     return st;
   }
   net_conn *c;
-  st = net__conn_new(d.stream, true, &c, err);
+  st = net__conn_new(d.stream, &c, err);
   if (st != HATO_OK) return st;
   c->peer = (net_peer){.role = role, .method = d.method, .local = d.kind == NET_LOCAL};
   snprintf(c->peer.address, sizeof c->peer.address, "%s", url);

@@ -57,7 +57,6 @@ struct net_conn {
   atomic_int gate;
   bool started;
   bool ended;  /* the aio comes with the end */
-  bool direct; /* a plain socket: a send that can be done at once is done at once */
 
   /* the reader's */
   bool discard;  /* refused: what comes is dropped */
@@ -97,7 +96,7 @@ hato_status net__url_check(const char *url, net__kind *kind, hato_error *err);
 
 /* ---- conn.c ---- */
 /* Takes the stream, also when it fails. */
-hato_status net__conn_new(nng_stream *stream, bool direct, net_conn **out, hato_error *err);
+hato_status net__conn_new(nng_stream *stream, net_conn **out, hato_error *err);
 void net__conn_init(net_conn *c);
 void net__conn_clear(net_conn *c); /* buffers and aios */
 bool net__hold(net_conn *c);       /* false: it is closing */

@@ -70,7 +70,7 @@ static progress wait_for_room(net_conn *c) {
 static progress push(net_conn *c) {
   while (c->out_done < c->out_len) {
     if (net__closing(c)) return FAILED;
-    if (!c->direct || c->congested) return wait_for_room(c);
+    if (c->congested) return wait_for_room(c);
     int rv = try_now(c);
     if (rv != 0) {
       send_failed(c, rv);
