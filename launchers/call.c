@@ -294,7 +294,8 @@ void launchers__put_member(hato__buf *b, uint64_t launch, uint32_t first, uint32
   hato__buf_u32(b, first);
   hato__buf_u32(b, count);
   hato__buf_u32(b, (uint32_t)m->state);
-  hato__buf_u8(b, m->exit_known);
+  hato__buf_u8(b, (uint8_t)((m->exit_known ? HATO_MEMBER_EXIT_KNOWN : 0) |
+                            (m->cancelled ? HATO_MEMBER_CANCELLED : 0) | (m->never ? HATO_MEMBER_NEVER : 0)));
   hato__buf_u32(b, (uint32_t)m->exit_code);
   hato__buf_u32(b, (uint32_t)m->signal);
   put_text(b, m->reason);
@@ -310,7 +311,10 @@ bool launchers__get_member(hato__reader *in, launchers__arena *a, uint64_t *laun
   *first = hato__read_u32(in);
   *count = hato__read_u32(in);
   *m = (launchers_member){.number = *first, .state = (hato_member_state)hato__read_u32(in)};
-  m->exit_known = hato__read_u8(in) != 0;
+  uint8_t flags = hato__read_u8(in);
+  m->exit_known = (flags & HATO_MEMBER_EXIT_KNOWN) != 0;
+  m->cancelled = (flags & HATO_MEMBER_CANCELLED) != 0;
+  m->never = (flags & HATO_MEMBER_NEVER) != 0;
   m->exit_code = (int)hato__read_u32(in);
   m->signal = (int)hato__read_u32(in);
   m->reason = get_text(in, a); /* NULL: not known, what was known stands */

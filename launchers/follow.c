@@ -69,6 +69,8 @@ static void tell_member(launchers__keeper *k, launchers__kept *t, uint32_t i) {
   launchers_member out = {.number = i,
                           .state = m->state,
                           .exit_known = m->exit_known,
+                          .cancelled = m->cancelled,
+                          .never = m->never,
                           .exit_code = m->exit_code,
                           .signal = m->signal,
                           .reason = or_empty(m->reason),
@@ -111,8 +113,11 @@ static bool learn(launchers__kept *t, launchers__kept_member *m, const launchers
     /* Why it waited says nothing of what it does now. */
     if (said->reason == NULL) changed |= replace(&m->reason, "");
   }
+  changed |= m->never != said->never;
+  m->never = said->never;
   if (said->state == HATO_MEMBER_ENDED) {
     t->n_ended++;
+    m->cancelled = said->cancelled;
     if (m->connected) t->n_connected--;
     m->connected = false;
     m->exit_known = said->exit_known;

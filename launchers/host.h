@@ -42,6 +42,8 @@ typedef struct launchers_member {
   uint32_t number; /* from 0 */
   hato_member_state state;
   bool exit_known;       /* exit_code and signal say something */
+  bool cancelled;        /* ENDED: by somebody's wish */
+  bool never;            /* QUEUED: for a reason that will not pass */
   int exit_code, signal; /* signal 0: it exited */
   const char *reason;    /* the scheduler's words; "" */
   const char *host;      /* where it runs; "" */

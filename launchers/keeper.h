@@ -59,7 +59,7 @@ typedef struct launchers__job {
 
 typedef struct launchers__kept_member {
   hato_member_state state;
-  bool exit_known, connected, untold;
+  bool exit_known, cancelled, never, connected, untold;
   int exit_code, signal;
   char *reason, *host, *job, *log_path, *log_tail; /* NULL: not known */
 } launchers__kept_member;

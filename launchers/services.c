@@ -76,6 +76,8 @@ static void do_member(const hato_host *h, uint64_t launch, const hato_member *gi
   launchers_member out = {.number = m.first,
                           .state = (hato_member_state)m.state,
                           .exit_known = (m.flags & HATO_MEMBER_EXIT_KNOWN) != 0,
+                          .cancelled = m.state == HATO_MEMBER_ENDED && (m.flags & HATO_MEMBER_CANCELLED) != 0,
+                          .never = m.state == HATO_MEMBER_QUEUED && (m.flags & HATO_MEMBER_NEVER) != 0,
                           .exit_code = m.exit_code,
                           .signal = m.signal,
                           .reason = m.reason,

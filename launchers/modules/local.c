@@ -143,6 +143,7 @@ static void tell_ended(const hato_host *h, local *l, job *j, uint32_t i) {
     m.exit_code = si.si_code == CLD_EXITED ? si.si_status : -1;
     m.signal = si.si_code == CLD_EXITED ? 0 : si.si_status;
   }
+  if (p->cancelled) m.flags |= HATO_MEMBER_CANCELLED;
   if (p->killed)
     m.reason = "killed, as it did not end when asked to";
   else if (p->cancelled)

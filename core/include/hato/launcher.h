@@ -181,6 +181,8 @@ typedef enum hato_member_state {
 } hato_member_state;
 
 #define HATO_MEMBER_EXIT_KNOWN 1u /* exit_code and signal say something */
+#define HATO_MEMBER_CANCELLED 2u  /* ENDED: somebody cancelled it, so that no other is started in its place */
+#define HATO_MEMBER_NEVER 4u      /* QUEUED, for a reason that will not pass: it is cancelled and reported */
 
 /* The state of members first … first + count - 1. Strings may be NULL: not known. */
 typedef struct hato_member {
