@@ -39,6 +39,12 @@ typedef struct dispatcher_options {
   uint64_t idle_ns;        /* end after so long without client, task or uncollected result; 0: never */
   pid_t while_pid;         /* end when this process ends; 0: none */
   uint32_t heartbeat_ms;   /* 0: 30,000 */
+  /* Where daemons on other machines dial (dispatcher_where). Lists are NULL-terminated and may be NULL. */
+  const char *const *dial_hosts;  /* they dial these names or addresses, not those that are found */
+  const char *const *interfaces;  /* listen and dial on these network interfaces' addresses only */
+  uint16_t port_low, port_high;   /* a port of this range; high 0: low alone; both 0: any free one */
+  void (*listening)(void *arg);   /* dispatcher_where listens at a further address; no lock is held */
+  void *listening_arg;
   hato__log log;
 } dispatcher_options;
 
@@ -47,7 +53,24 @@ hato_status dispatcher_create(const dispatcher_options *o, dispatcher **out, hat
 /* Listens at url; several are possible. The real url (port 0 replaced) by dispatcher_url. */
 hato_status dispatcher_listen(dispatcher *d, const char *url, hato_error *err);
 /* The i-th url listened at, in order; NULL past the end. Valid until stop. */
-const char *dispatcher_url(const dispatcher *d, unsigned i);
+const char *dispatcher_url(dispatcher *d, unsigned i);
+/* All of them as peers dial them: for one that is all addresses of this machine, each of these. The urls are
+ * malloc'd (dispatcher_where_free). May block on looking up this machine's name. */
+hato_status dispatcher_reach(dispatcher *d, char ***urls, hato_error *err);
+
+/* ---- where daemons dial ---- */
+typedef enum where_kind {
+  WHERE_HERE,     /* this machine: the Unix socket, or the first listener */
+  WHERE_LOOPBACK, /* the near end of a tunnel: tcp on loopback */
+  WHERE_BEYOND,   /* other machines */
+} where_kind;
+/* Makes sure that it listens where daemons of this kind dial, and gives the urls, best first, NULL-terminated,
+ * malloc'd (where_free). Blocks (binds); without the dispatcher's lock. Nothing listens beyond this machine
+ * before BEYOND is asked for, unless dispatcher_listen did. Makes the secret when there is none.
+ * ADDRESS_IN_USE: no port of the options' is free; NOT_FOUND: an interface of the options is gone;
+ * UNREACHABLE: this machine has no address that others could dial; STATE: it ends, or (HERE) listens nowhere. */
+hato_status dispatcher_where(dispatcher *d, where_kind kind, char ***urls, hato_error *err);
+void dispatcher_where_free(char **urls); /* NULL is fine */
 /* A client in this process: the connection is to be started by the caller. */
 hato_status dispatcher_embed(dispatcher *d, net_conn **end, hato_error *err);
 /* Starts n daemons (slots each, 0: as the launcher and -n say) by a launcher; returns at once, its
@@ -79,6 +102,8 @@ typedef struct dispatcher_serve_options {
   pid_t while_pid;
   uint64_t spool_limit, keep_ns;
   uint32_t heartbeat_ms; /* 0: 30,000 */
+  const char *const *dial_hosts, *const *interfaces; /* and these as in dispatcher_options */
+  uint16_t port_low, port_high;
   const char *hato_binary;
   int log_fd; /* messages go there: the session's log, or 2 */
   hato__log_level log_level;

@@ -23,6 +23,7 @@
 #include "base/list.h"
 #include "base/str.h"
 #include "dispatcher/dispatcher.h"
+#include "dispatcher/where.h"
 #include "proto/spec.h"
 #include "sched/sched.h"
 #include "session/spool.h"
@@ -288,6 +289,7 @@ struct dispatcher {
 
   net_listener **listeners;
   unsigned n_listeners;
+  where where;
   struct launchers *launchers;
   launch *launches;
   uint64_t next_launch;
@@ -306,6 +308,10 @@ struct dispatcher {
 
 static inline void dispatcher_lock(dispatcher *d) { pthread_mutex_lock(&d->lock); }
 static inline void dispatcher_unlock(dispatcher *d) { pthread_mutex_unlock(&d->lock); }
+
+/* ---- life.c ---- */
+/* Takes the listeners when it succeeds. STATE: the dispatcher ends. */
+hato_status dispatcher_listeners_add(dispatcher *d, net_listener *const *l, unsigned n, hato_error *err);
 
 /* ---- peers.c ---- */
 void dispatcher_peers_admitted(void *arg, net_conn *c);

@@ -74,6 +74,7 @@ hato_status dispatcher_create(const dispatcher_options *o, dispatcher **out, hat
   if (!st)
     st = hato__spool_open(d->local_dir, "default", o->spool_limit ? o->spool_limit : SPOOL_LIMIT, &d->spool,
                           err);
+  if (!st) st = dispatcher_where_open(d, o, err);
   if (!st) st = dispatcher_launch_open(d, err);
   if (!st) st = dispatcher_clock_start(d, err);
   if (st) {
@@ -84,24 +85,37 @@ hato_status dispatcher_create(const dispatcher_options *o, dispatcher **out, hat
   return HATO_OK;
 }
 
+hato_status dispatcher_listeners_add(dispatcher *d, net_listener *const *l, unsigned n, hato_error *err) {
+  hato_status st = HATO_OK;
+  dispatcher_lock(d);
+  net_listener **all = realloc(d->listeners, (d->n_listeners + n) * sizeof *all);
+  if (all) d->listeners = all;
+  if (!all) {
+    st = hato__fail(err, HATO_NO_MEMORY, "no memory for a listener");
+  } else if (d->asked_stop) {
+    st = hato__fail(err, HATO_STATE, "the dispatcher is ending");
+  } else {
+    memcpy(all + d->n_listeners, l, n * sizeof *all);
+    d->n_listeners += n;
+  }
+  dispatcher_unlock(d);
+  return st;
+}
+
 hato_status dispatcher_listen(dispatcher *d, const char *url, hato_error *err) {
   net_listener *l = NULL;
   hato_status st = net_listen(url, &d->auth, &d->log, dispatcher_peers_admitted, d, &l, err);
   if (st) return st;
-  dispatcher_lock(d);
-  net_listener **all = realloc(d->listeners, (d->n_listeners + 1) * sizeof *all);
-  if (all) {
-    d->listeners = all;
-    all[d->n_listeners++] = l;
-  }
-  dispatcher_unlock(d);
-  if (all) return HATO_OK;
-  net_listener_close(l);
-  return hato__fail(err, HATO_NO_MEMORY, "no memory for a listener");
+  st = dispatcher_listeners_add(d, &l, 1, err);
+  if (st) net_listener_close(l);
+  return st;
 }
 
-const char *dispatcher_url(const dispatcher *d, unsigned i) {
-  return i < d->n_listeners ? net_listener_url(d->listeners[i]) : NULL;
+const char *dispatcher_url(dispatcher *d, unsigned i) {
+  dispatcher_lock(d);
+  const char *url = i < d->n_listeners ? net_listener_url(d->listeners[i]) : NULL;
+  dispatcher_unlock(d);
+  return url;
 }
 
 hato_status dispatcher_embed(dispatcher *d, net_conn **end, hato_error *err) {
@@ -242,6 +256,7 @@ void dispatcher_destroy(dispatcher *d) {
   free(d->log_dir);
   free(d->hato_binary);
   free(d->secret_file);
+  dispatcher_where_close(d);
   memset(&d->auth, 0, sizeof d->auth);
   pthread_cond_destroy(&d->tick);
   pthread_cond_destroy(&d->end);

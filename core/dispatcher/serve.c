@@ -17,6 +17,7 @@ typedef struct server {
   hato__log log;
   int log_fd;
   uint8_t secret[HATO__SECRET_BYTES];
+  pthread_mutex_t publishing;
 } server;
 
 static void say_ready(int fd, hato_status st, const char *words) {
@@ -53,6 +54,30 @@ static hato_status open_session(server *s, hato_error *err) {
   return st ? st : hato__session_secret_renew(s->session, s->secret, err);
 }
 
+static hato_status publish(server *s, hato_error *err) {
+  char **urls = NULL;
+  pthread_mutex_lock(&s->publishing); /* the last to look is the last to write */
+  hato_status st = dispatcher_reach(s->d, &urls, err);
+  if (!st) {
+    unsigned beyond = 0;
+    while (urls[beyond] && hato__url_is_local(urls[beyond])) beyond++;
+    hato__address a = {.urls = urls,
+                       .daemons_url = urls[urls[beyond] ? beyond : 0],
+                       .local_dir = (char *)(uintptr_t)hato__session_local_dir(s->session)};
+    st = hato__session_publish(s->session, &a, err);
+  }
+  pthread_mutex_unlock(&s->publishing);
+  dispatcher_where_free(urls);
+  return st;
+}
+
+/* A launcher needed a further address: clients on other machines find it, too. */
+static void listening(void *arg) {
+  server *s = arg;
+  hato_error err = {0};
+  if (publish(s, &err)) hato__warn(&s->log, "SESSION-ADDRESS", "its address was not renewed: %s", err.text);
+}
+
 static hato_status start(server *s, hato_error *err) {
   char secret_file[4096];
   if (!hato__session_path(s->session, "secret", secret_file, sizeof secret_file))
@@ -68,24 +93,16 @@ static hato_status start(server *s, hato_error *err) {
                           .idle_ns = s->o->idle_ns,
                           .while_pid = s->o->while_pid,
                           .heartbeat_ms = s->o->heartbeat_ms,
+                          .dial_hosts = s->o->dial_hosts,
+                          .interfaces = s->o->interfaces,
+                          .port_low = s->o->port_low,
+                          .port_high = s->o->port_high,
+                          .listening = listening,
+                          .listening_arg = s,
                           .log = s->log};
   hato_status st = dispatcher_create(&o, &s->d, err);
   if (!st) st = dispatcher_listen(s->d, hato__session_local_url(s->session), err);
   for (const char *const *u = s->o->listen; !st && u && *u; u++) st = dispatcher_listen(s->d, *u, err);
-  return st;
-}
-
-static hato_status publish(server *s, hato_error *err) {
-  unsigned n = 0;
-  while (dispatcher_url(s->d, n)) n++;
-  char **urls = calloc(n + 1, sizeof *urls);
-  if (!urls) return hato__fail(err, HATO_NO_MEMORY, "no memory for an address");
-  for (unsigned i = 0; i < n; i++) urls[i] = (char *)(uintptr_t)dispatcher_url(s->d, i);
-  hato__address a = {.urls = urls,
-                     .daemons_url = urls[n - 1],
-                     .local_dir = (char *)(uintptr_t)hato__session_local_dir(s->session)};
-  hato_status st = hato__session_publish(s->session, &a, err);
-  free(urls);
   return st;
 }
 
@@ -117,7 +134,7 @@ static void run(server *s) {
 }
 
 hato_status dispatcher_serve(const dispatcher_serve_options *o, hato_error *err) {
-  server s = {.o = o, .log_fd = o->log_fd};
+  server s = {.o = o, .log_fd = o->log_fd, .publishing = PTHREAD_MUTEX_INITIALIZER};
   hato_error why = {0};
   sigset_t all;
   sigfillset(&all);
