@@ -16,6 +16,10 @@ void hato__blob_destroy(hato__blob *b); /* NULL is fine */
 /* Hint of the final size. May go to the file at once. */
 hato_status hato__blob_expect(hato__blob *b, uint64_t size, hato_error *err);
 hato_status hato__blob_append(hato__blob *b, const void *data, size_t n, hato_error *err);
+/* Where the next n bytes may be written without a copy, until the next call: they count with blob_filled.
+ * NULL: they must be appended. */
+uint8_t *hato__blob_room(hato__blob *b, size_t n);
+void hato__blob_filled(hato__blob *b, size_t n); /* at most what room was asked for */
 /* Writes over n bytes that are there already, from `at` on. */
 hato_status hato__blob_patch(hato__blob *b, uint64_t at, const void *data, size_t n, hato_error *err);
 uint64_t hato__blob_size(const hato__blob *b);

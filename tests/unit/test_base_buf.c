@@ -142,6 +142,54 @@ UNIT_TEST(a_blob_moves_to_a_file_past_its_threshold) {
   ck_assert_int_eq(rmdir(dir), 0);
 }
 
+static void fill_blob(hato__blob *b, size_t pieces, size_t *at) {
+  hato_error err;
+  static uint8_t piece[65536];
+  for (size_t i = 0; i < pieces; i++, *at += sizeof piece) {
+    memset(piece, (int)(*at / sizeof piece), sizeof piece);
+    if (i % 2 == 0) {
+      ck_assert_int_eq(hato__blob_append(b, piece, sizeof piece, &err), HATO_OK);
+      continue;
+    }
+    uint8_t *room = hato__blob_room(b, sizeof piece);
+    if (room == NULL) {
+      ck_assert_int_eq(hato__blob_append(b, piece, sizeof piece, &err), HATO_OK);
+    } else {
+      memcpy(room, piece, sizeof piece);
+      hato__blob_filled(b, sizeof piece);
+    }
+  }
+}
+
+static void check_blob(hato__blob *b, size_t n) {
+  hato_error err;
+  ck_assert(hato__blob_size(b) == n);
+  const uint8_t *all = hato__blob_data(b, &err);
+  ck_assert_ptr_nonnull(all);
+  for (size_t i = 0; i < n; i += 65536) ck_assert(all[i] == (uint8_t)(i >> 16) && all[i + 65535] == (uint8_t)(i >> 16));
+}
+
+UNIT_TEST(a_large_blob_stays_where_it_is_until_it_goes_to_its_file) {
+  hato_error err;
+  for (int expected = 0; expected < 2; expected++) {
+    hato__blob *b = hato__blob_create(NULL, 16u << 20);
+    size_t n = 0;
+    if (expected) ck_assert_int_eq(hato__blob_expect(b, 12u << 20, &err), HATO_OK);
+    fill_blob(b, 96, &n); /* 6 MiB */
+    check_blob(b, n);
+    const uint8_t *at = hato__blob_data(b, &err);
+    ck_assert_ptr_nonnull(hato__blob_room(b, 1));
+    ck_assert_int_eq(hato__blob_patch(b, 0, "\0", 1, &err), HATO_OK);
+    fill_blob(b, 160, &n); /* to the last byte in memory */
+    check_blob(b, n);
+    ck_assert_ptr_eq(hato__blob_data(b, &err), at);
+    ck_assert_ptr_null(hato__blob_room(b, 1));
+    fill_blob(b, 16, &n);
+    check_blob(b, n);
+    hato__blob_destroy(b);
+  }
+}
+
 UNIT_TEST(a_blob_says_early_that_there_is_no_room) {
   hato_error err;
   hato__blob *b = hato__blob_create("/dev/shm", 1000);
