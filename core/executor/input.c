@@ -134,6 +134,26 @@ static size_t put(executor_input *in, const uint8_t *data, size_t n) {
   return done;
 }
 
+static void taken_of(executor *x, const proto_piece *p, size_t taken) {
+  executor_input *in = &x->input;
+  in->owed += taken;
+  if (p->last) {
+    in->over = true;
+    in->value = p->status;
+  }
+  tend(x);
+}
+
+uint8_t *executor_input_room(executor *x, const proto_piece *p) {
+  executor_input *in = &x->input;
+  return in->over || in->blob == NULL ? NULL : hato__blob_room(in->blob, p->len);
+}
+
+void executor_input_placed(executor *x, const proto_piece *p) {
+  hato__blob_filled(x->input.blob, p->len);
+  taken_of(x, p, p->len);
+}
+
 void executor_input_piece(executor *x, const proto_piece *p) {
   executor_input *in = &x->input;
   if (in->over || (in->fd < 0 && in->blob == NULL)) return;
@@ -150,12 +170,7 @@ void executor_input_piece(executor *x, const proto_piece *p) {
       if (in->wait.failed) executor_stop(x, EXECUTOR_EXIT_FAILED, "out of memory for input");
     }
   }
-  in->owed += taken;
-  if (p->last) {
-    in->over = true;
-    in->value = p->status;
-  }
-  tend(x);
+  taken_of(x, p, taken);
 }
 
 void executor_input_write(executor *x) {

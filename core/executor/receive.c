@@ -8,8 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #define IN_CAP ((size_t)PROTO_HEADER + PROTO_BODY_MAX + (64u << 10))
+/* While an argument comes in pieces so much is read at once: what follows a piece is mostly another, whose
+ * data are not to go through the buffer. */
+#define IN_BETWEEN ((size_t)4096)
 
 void executor_stop(executor *x, int code, const char *fmt, ...) {
   if (x->link.closed) return;
@@ -114,6 +118,35 @@ static hato_status on_frame(executor *x, uint8_t type, const uint8_t *body, size
   }
 }
 
+/* The rest of a piece of which the buffer holds the beginning, straight to where it belongs. Whole frames are
+ * on their way, so it is waited for. False: it is not such a piece. */
+static bool receive_aside(executor *x, const uint8_t *body, size_t have, uint32_t len) {
+  executor_link *l = &x->link;
+  proto_piece p;
+  if (have < PROTO_PIECE_HEAD - PROTO_HEADER || proto_piece_decode(&p, body, len, NULL) != HATO_OK) return false;
+  if (p.channel != PROTO_CH_IN || !current(x, p.task, p.attempt) || !x->task.large) return false;
+  uint8_t *to = executor_input_room(x, &p);
+  if (to == NULL) return false;
+  size_t got = have - (PROTO_PIECE_HEAD - PROTO_HEADER);
+  memcpy(to, p.data, got);
+  l->in_at = l->in_len = 0;
+  while (got < p.len) {
+    struct iovec iov[2] = {{.iov_base = to + got, .iov_len = p.len - got},
+                           {.iov_base = l->in, .iov_len = IN_BETWEEN}};
+    struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};
+    ssize_t n = recvmsg(l->fd, &m, 0);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) {
+      executor_stop(x, EXECUTOR_EXIT_CLOSED, NULL);
+      return true;
+    }
+    got += (size_t)n;
+  }
+  l->in_len = got - p.len;
+  executor_input_placed(x, &p);
+  return true;
+}
+
 /* Handles the whole frames that are there and moves the rest to the front. */
 static void handle(executor *x) {
   executor_link *l = &x->link;
@@ -123,7 +156,11 @@ static void handle(executor *x) {
     const uint8_t *at = l->in + l->in_at;
     hato_status rc = proto_header_decode(&h, at, &err);
     if (rc == HATO_OK) {
-      if (l->in_len - l->in_at - PROTO_HEADER < h.len) break;
+      size_t have = l->in_len - l->in_at - PROTO_HEADER;
+      if (have < h.len) {
+        if (h.type == PROTO_PIECE && receive_aside(x, at + PROTO_HEADER, have, h.len)) continue;
+        break;
+      }
       rc = on_frame(x, h.type, at + PROTO_HEADER, h.len, &err);
       l->in_at += PROTO_HEADER + h.len;
     }
@@ -145,7 +182,9 @@ void executor_receive(executor *x, bool wait) {
     executor_stop(x, EXECUTOR_EXIT_FAILED, "out of memory");
     return;
   }
-  ssize_t n = recv(l->fd, l->in + l->in_len, IN_CAP - l->in_len, wait ? 0 : MSG_DONTWAIT);
+  size_t room = IN_CAP - l->in_len;
+  if (x->input.blob != NULL && room > IN_BETWEEN) room = IN_BETWEEN;
+  ssize_t n = recv(l->fd, l->in + l->in_len, room, wait ? 0 : MSG_DONTWAIT);
   if (n < 0 && (errno == EINTR || errno == EAGAIN)) return;
   if (n <= 0) {
     executor_stop(x, EXECUTOR_EXIT_CLOSED, NULL);
