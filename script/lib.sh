@@ -33,20 +33,30 @@ may_install() {
   [ "$(id -u)" -eq 0 ] || { command -v sudo >/dev/null && sudo -n true 2>/dev/null; }
 }
 
-# need GROUP...: installs what the groups lack; where that cannot be, says what it is and exits with 2.
-need() {
-  local missing
+# install_missing GROUP...: installs what the groups lack; false, with `missing` set, when something still is.
+install_missing() {
   # shellcheck disable=SC2207 # names of packages have no blanks
   missing=($(missing_packages "$@"))
   [ ${#missing[@]} -eq 0 ] && return 0
-  if may_install; then
-    say "installing: ${missing[*]}"
-    as_root apt-get update -q >/dev/null || true
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" >&2 </dev/null
-    # shellcheck disable=SC2207
-    missing=($(missing_packages "$@"))
-    [ ${#missing[@]} -eq 0 ] && return 0
-  fi
+  may_install || return 1
+  say "installing: ${missing[*]}"
+  as_root apt-get update -q >/dev/null || true
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" >&2 </dev/null
+  # shellcheck disable=SC2207
+  missing=($(missing_packages "$@"))
+  [ ${#missing[@]} -eq 0 ]
+}
+
+# want GROUP...: as need, but goes on without them.
+want() {
+  local missing
+  install_missing "$@" || say "missing, and done without: ${missing[*]}"
+}
+
+# need GROUP...: installs what the groups lack; where that cannot be, says what it is and exits with 2.
+need() {
+  local missing
+  install_missing "$@" && return 0
   say "missing, and not to be installed from here (no apt-get, no root, or apt-get failed):"
   say "  ${missing[*]}"
   say "these are Debian's names; on Debian: sudo apt-get install ${missing[*]}"

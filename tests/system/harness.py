@@ -176,6 +176,7 @@ class Terminal:
 class Case(unittest.TestCase):
     maxDiff = None
     libc = ctypes.CDLL(None, use_errno=True)
+    place = "/tmp"  # of each test's folder
 
     # ------------------------------------------------------------ its own world
 
@@ -184,7 +185,7 @@ class Case(unittest.TestCase):
         self.started, self.spawning, self.count = {}, False, 0
         signal.signal(signal.SIGCHLD, lambda *_: self.reap())
         # Short, as a socket's path is at most 107 bytes.
-        self.dir = Path(tempfile.mkdtemp(prefix="ht-", dir="/tmp"))
+        self.dir = Path(tempfile.mkdtemp(prefix="ht-", dir=self.place))
         self.addCleanup(self.tear_down)
         for name in ("home", "state", "run", "config", "tmp", "cwd", "io", "san"):
             (self.dir / name).mkdir(mode=0o700)
