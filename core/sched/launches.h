@@ -90,8 +90,8 @@ enum {
   SCHED_MEMBER_CANCELLED = 1, /* ENDED: it was somebody's wish: not a failure */
   SCHED_MEMBER_NEVER = 2,     /* QUEUED, for good: to be ended, and nothing put in its place */
 };
-void sched_launches_told(sched_launches *l, uint64_t now, uint64_t id, uint32_t member, sched_member_state state,
-                         unsigned flags);
+void sched_launches_told(sched_launches *l, uint64_t now, uint64_t id, uint32_t member,
+                         sched_member_state state, unsigned flags);
 /* The connection of a member came, or went; orderly: it said goodbye. */
 void sched_launches_joined(sched_launches *l, uint64_t now, uint64_t id, uint32_t member);
 void sched_launches_left(sched_launches *l, uint64_t now, uint64_t id, uint32_t member, bool orderly);
