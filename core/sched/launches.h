@@ -111,7 +111,7 @@ bool sched_launches_count(const sched_launches *l, uint64_t id, sched_launch_cou
 /* Rounds that failed in a row, and when the next replacement is due (0: none), of the line that launch id
  * belongs to. */
 uint32_t sched_launches_crashes(const sched_launches *l, uint64_t id, uint64_t *due);
-/* The line of this first launch is alive: it has launches, or replacements or a GIVE_UP to come. */
+/* The line of this first launch is alive: it has launches, or a replacement of its members is to come. */
 bool sched_launches_lives(const sched_launches *l, uint64_t line);
 
 /* At most max actions of what is due at now; call until it gives fewer. */

@@ -197,7 +197,8 @@ void model_action(launches_world *v, const sched_launch_action *a) {
     launches_fail(v, "an action %d for launch %llu, which is not there", (int)a->type,
                   (unsigned long long)a->launch);
   model_launch *g = &v->launch[a->launch - 1];
-  if ((a->type == SCHED_LAUNCH_REPLACE || a->type == SCHED_LAUNCH_GIVE_UP) && v->line[g->line].id != a->launch)
+  bool of_line = a->type == SCHED_LAUNCH_REPLACE || a->type == SCHED_LAUNCH_GIVE_UP;
+  if (of_line && v->line[g->line].id != a->launch)
     launches_fail(v, "launch %llu is not the first of its line", (unsigned long long)a->launch);
   if (a->type == SCHED_LAUNCH_REPLACE) {
     on_replace(v, g->line, a);

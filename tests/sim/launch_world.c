@@ -199,8 +199,15 @@ static void nonsense(launches_world *v, const model_launch *g) {
   sched_launches_worked(v->l, id);
 }
 
+/* A connection that comes twice, comes too late, or goes and never came. */
+static void doubled(launches_world *v, model_launch *g, uint32_t m) {
+  if (g->proc[m].connected || g->member[m].state == SCHED_MEMBER_ENDED) model_joined(v, g, m);
+  if (!g->proc[m].connected) model_left(v, g, m, sim_chance(&v->w, 50));
+}
+
 static void poll_all(launches_world *v, model_launch *g) {
   if (nature(v, g, N_LIES, 10)) nonsense(v, g);
+  if (nature(v, g, N_LIES, 20)) doubled(v, g, (uint32_t)sim_below(&v->w, g->count));
   if (g->over) return;
   for (uint32_t m = 0; m < g->count; m++) poll_one(v, g, m);
   at(v, W_POLL, nature(v, g, N_SILENT, 10) ? soon(v, 900) + 1 : 30 * SECOND, g, 0, 0, 0);

@@ -99,8 +99,8 @@ static void run(uint64_t seed, uint32_t members, bool verbose) {
   for (uint32_t i = 0; i < v->lines; i++)
     if (sched_launches_lives(v->l, v->line[i].id)) launches_fail(v, "line %u lives for ever", i);
   if (verbose)
-    printf("seed %llu: %u launches in %u lines, %llu members, %llu failures, %llu rounds replaced, %llu given "
-           "up, %llu to be ended, %llu events\n",
+    printf("seed %llu: %u launches in %u lines, %llu members, %llu failures, %llu rounds replaced, "
+           "%llu given up, %llu to be ended, %llu events\n",
            (unsigned long long)seed, v->launches, v->lines, (unsigned long long)v->members,
            (unsigned long long)v->failures, (unsigned long long)v->replaced, (unsigned long long)v->gave_up,
            (unsigned long long)v->ended, (unsigned long long)v->events);

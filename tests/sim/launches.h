@@ -60,7 +60,8 @@ typedef struct launches_world {
   bool drained, ending;
 } launches_world;
 
-void launches_fail(launches_world *v, const char *format, ...) __attribute__((format(printf, 2, 3), noreturn));
+void launches_fail(launches_world *v, const char *format, ...)
+    __attribute__((format(printf, 2, 3), noreturn));
 
 /* launch_model.c: each tells the machine and the model the same */
 model_launch *model_add(launches_world *v, uint32_t count, uint32_t line, const sched_launch_rules *rules);
