@@ -1,12 +1,13 @@
 #include "daemon/daemon.h"
 #include "cli/verbs.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
 static const hato__conf_row rows[] = {
     {.name = "url", .type = HATO__CONF_LIST, .metavar = "URL", .flags = HATO__CONF_REQUIRED,
-     .help = "The dispatcher's address; repeated, they are tried in order."},
+     .help = "The dispatcher's address. Several, repeated or with commas between them: the first where it is admitted is taken."},
     {.name = "credential-file", .type = HATO__CONF_STRING, .metavar = "FILE",
      .help = "The file with the session's secret; - reads it from standard input. Default: HATO_CREDENTIAL, else none."},
     {.name = "slots", .type = HATO__CONF_INT, .def = "0", .min = 0, .max = 65536,
@@ -20,8 +21,8 @@ static const hato__conf_row rows[] = {
     {.name = "launch", .type = HATO__CONF_INT, .def = "0", .min = 0, .max = INT64_MAX, .metavar = "ID",
      .help = "The launch that started it."},
     {.name = "local-dir", .type = HATO__CONF_STRING, .metavar = "DIR", .help = "Where shared objects are kept."},
-    {.name = "patience", .type = HATO__CONF_DURATION, .def = "60", .min = 0, .max = INT64_MAX,
-     .help = "How long to try to connect."},
+    {.name = "dial-timeout", .type = HATO__CONF_DURATION, .def = "60s", .min = 1000000, .max = INT64_MAX, .metavar = "T",
+     .help = "How long to try to connect, again and again."},
     {.name = "idle", .type = HATO__CONF_DURATION, .def = "0", .min = 0, .max = INT64_MAX,
      .help = "End after so long without a task; 0: never."},
 };
@@ -38,11 +39,45 @@ static uint64_t raise_limit(void) {
   return soft;
 }
 
+static void free_urls(char **urls) {
+  for (char **u = urls; *u; u++) free(*u);
+  free(urls);
+}
+
+/* The comma before the next url: one in the path of a socket has no scheme behind it. */
+static const char *end_of_url(const char *at) {
+  for (const char *comma = at; (comma = strchr(comma, ',')); comma++) {
+    size_t scheme = strspn(comma + 1, "abcdefghijklmnopqrstuvwxyz0123456789+");
+    if (scheme > 0 && strncmp(comma + 1 + scheme, "://", 3) == 0) return comma;
+  }
+  return at + strlen(at);
+}
+
+/* A launcher hands over one word for all candidates. */
+static char **urls_of(cli *c, size_t *n) {
+  size_t most = 0, words;
+  const char *const *list = hato__conf_get_list(c->conf, "url", &words);
+  for (size_t i = 0; i < words; i++) most += strlen(list[i]) / 4 + 1;
+  char **urls = calloc(most + 1, sizeof *urls);
+  *n = 0;
+  for (size_t i = 0; urls && i < words; i++) {
+    for (const char *at = list[i], *end;; at = end + 1) {
+      end = end_of_url(at);
+      if (!(urls[*n] = hato__strndup(at, (size_t)(end - at)))) {
+        free_urls(urls);
+        return NULL;
+      }
+      ++*n;
+      if (*end == 0) break;
+    }
+  }
+  return urls;
+}
+
 static int run(cli *c) {
   static const topo_bind binds[] = {TOPO_BIND_AUTO, TOPO_BIND_CORE, TOPO_BIND_NONE};
   daemon_options o = {0};
   hato_error err = {0};
-  o.urls = hato__conf_get_list(c->conf, "url", &o.n_urls);
   o.credential = hato__conf_get_str(c->conf, "credential-file");
   o.slots = (unsigned)hato__conf_get_int(c->conf, "slots");
   o.bind = binds[hato__conf_get_enum(c->conf, "bind")];
@@ -51,11 +86,15 @@ static int run(cli *c) {
   o.member_env = hato__conf_get_str(c->conf, "member-env");
   o.launch = (uint64_t)hato__conf_get_int(c->conf, "launch");
   o.local_dir = hato__conf_get_str(c->conf, "local-dir");
-  o.patience_ms = hato__conf_get_duration(c->conf, "patience") / 1000000;
+  o.dial_timeout_ms = hato__conf_get_duration(c->conf, "dial-timeout") / 1000000;
   o.idle_exit_ns = hato__conf_get_duration(c->conf, "idle");
   o.nofile_soft = raise_limit();
   o.log = &c->log;
+  char **urls = urls_of(c, &o.n_urls);
+  if (!urls) return cli_fail(c, CLI_FAILED, "out of memory");
+  o.urls = (const char *const *)urls;
   int code = daemon_run(&o, &err);
+  free_urls(urls);
   return code ? cli_fail(c, code, "%s", err.text) : CLI_OK;
 }
 
@@ -65,8 +104,10 @@ const cli_verb cli_daemon = {
     .operands = "",
     .text = "A daemon dials the dispatcher, executes tasks in its slots and ends with its connection, and all its tasks "
             "with it. SIGTERM makes it take no more tasks, end those that run, report them and go.\n\n"
-            "Exit status: 0 an orderly end, 1 it could not work on this machine, 3 it never connected, 4 it was refused, "
-            "5 the connection was lost.\n",
+            "Of several addresses it dials the next a quarter of a second after the one before, or as soon as that failed, "
+            "and takes the first that answers and authenticates; who refuses or keeps silent is in nobody's way.\n\n"
+            "Exit status: 0 an orderly end, 1 it could not work on this machine, 3 it never connected, 4 it was refused "
+            "(by every dispatcher that answered), 5 the connection was lost.\n",
     .examples = "hato daemon --url tcp://login1:5555 --credential-file ~/.local/state/hato/default/secret\t"
                 "join by hand a session that listens there\n",
     .rows = rows,

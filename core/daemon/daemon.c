@@ -19,9 +19,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define DIAL_MS 10000u     /* one attempt, admission included */
-#define PATIENCE_MS 60000u /* the default for all attempts */
-#define RETRY_MS 200       /* between two looks for a credential or for anybody there */
+#define DIAL_TIMEOUT_MS 60000u /* the default */
+#define RETRY_MS 200           /* between two looks for a credential */
 #define END_NS \
   (3 * HATO__SEC) /* for executors to end by themselves: what functions keep has two to be destroyed */
 
@@ -142,8 +141,8 @@ static int exit_code_of(hato_status status) {
 }
 
 static int dial(daemon_state *d, hato_error *err) {
-  uint64_t patience = d->o->patience_ms ? d->o->patience_ms : PATIENCE_MS;
-  uint64_t by = hato__now() + patience * HATO__MS;
+  uint64_t timeout = d->o->dial_timeout_ms ? d->o->dial_timeout_ms : DIAL_TIMEOUT_MS;
+  uint64_t by = hato__now() + timeout * HATO__MS;
   net_auth auth;
   if (d->o->n_urls == 0) {
     hato__fail(err, HATO_INVALID, "a daemon needs the address of a dispatcher");
@@ -153,18 +152,19 @@ static int dial(daemon_state *d, hato_error *err) {
   while ((rc = daemon_credential(d->o, &auth, err)) == HATO_AGAIN && hato__now() < by)
     if (!pause_a_little(d, RETRY_MS)) break;
   if (rc != HATO_OK) return rc == HATO_INVALID ? DAEMON_EXIT_REFUSED : exit_code_of(rc);
-  do {
-    for (size_t i = 0; i < d->o->n_urls; i++) {
-      rc = net_dial(d->o->urls[i], PROTO_ROLE_DAEMON, &auth, DIAL_MS, RETRY_MS, &d->conn, err);
-      if (rc == HATO_OK) {
-        hato__info(d->log, "DAEMON-CONNECTED", "connected to %s", d->o->urls[i]);
-        memset(&auth, 0, sizeof auth);
-        return DAEMON_EXIT_OK;
-      }
-      if (exit_code_of(rc) == DAEMON_EXIT_REFUSED) return DAEMON_EXIT_REFUSED;
-    }
-  } while (hato__now() < by && pause_a_little(d, RETRY_MS));
-  return DAEMON_EXIT_NEVER;
+  uint64_t now = hato__now(), left = now < by ? (by - now) / HATO__MS : 0;
+  net_dialling o = {.urls = d->o->urls,
+                    .n = d->o->n_urls,
+                    .role = PROTO_ROLE_DAEMON,
+                    .auth = &auth,
+                    .timeout_ms = left < 1 ? 1 : left > UINT32_MAX ? UINT32_MAX : (unsigned)left,
+                    .give_up_fd = d->signal_fd,
+                    .log = d->log};
+  rc = net_dial_any(&o, &d->conn, err);
+  explicit_bzero(&auth, sizeof auth);
+  if (rc != HATO_OK) return exit_code_of(rc);
+  hato__info(d->log, "DAEMON-CONNECTED", "connected to %s", net_peer_of(d->conn)->address);
+  return DAEMON_EXIT_OK;
 }
 
 static void enlist(daemon_state *d) {

@@ -24,17 +24,17 @@
 #define DAEMON_EXIT_OK 0      /* orderly: GOODBYE, DRAIN, a signal, or idle for long enough */
 #define DAEMON_EXIT_FAILED 1  /* this machine: no memory, no folder, no executor could be started */
 #define DAEMON_EXIT_NEVER 3   /* never connected: nobody at any address, or the credential never came */
-#define DAEMON_EXIT_REFUSED 4 /* the dispatcher refused: wrong credential, another protocol version */
+#define DAEMON_EXIT_REFUSED 4 /* every dispatcher that answered refused: wrong credential, another version */
 #define DAEMON_EXIT_LOST 5    /* connected once, then the connection was lost or fell silent */
 
 typedef struct daemon_options {
-  const char *const *urls; /* tried in order, again and again until `patience_ms` */
+  const char *const *urls; /* the first that admits it is taken, as net_dial_any does */
   size_t n_urls;
   /* The session's secret: a file of session.h's form, "-" for 64 hex digits on standard
    * input; NULL: the variable HATO_CREDENTIAL when it is set (64 hex digits), else none. */
   const char *credential;
-  uint64_t patience_ms; /* how long to try to connect, and to wait for the credential file; 0: 60 s */
-  unsigned slots;       /* 0: as many as the cores it may use */
+  uint64_t dial_timeout_ms; /* how long to try to connect, and to wait for the credential file; 0: 60 s */
+  unsigned slots;           /* 0: as many as the cores it may use */
   topo_bind bind;
   unsigned share_of;      /* daemons that share this machine's cores; 0 or 1: it is alone */
   unsigned member;        /* which member of its launch this is, from 0 */

@@ -178,6 +178,10 @@ static void admission_closed(void *owner, net_conn *c, hato_status why, const ch
   net_listener *l = a->l;
   /* Who only looked whether somebody listens is no news. */
   bool looked = why == HATO_CLOSED && atomic_load_explicit(&c->in, memory_order_relaxed) == 0;
+  /* Nor is who took another of our addresses instead, or has no secret and knows it. */
+  bool left = a->step == WANT_PROOF && (why == HATO_CLOSED || why == HATO_RESET);
+  if (left && !a->logged) hato__info(&l->log, "PEER-LEFT", "%s: left before it proved itself", c->peer.address);
+  if (left) a->logged = true;
   if (a->step != REFUSED && !looked && !(a->step == WELCOMED && why == HATO_CLOSED)) log_refused(a, words);
   c->admission = NULL;
   pthread_mutex_lock(&l->lock);

@@ -1,5 +1,5 @@
 /* Dialling: blocks the caller, who gets an admitted connection or words. */
-#include "net/internal.h"
+#include "net/dial.h"
 #include "base/clock.h"
 #include "base/io.h"
 
@@ -8,27 +8,15 @@
 #include <string.h>
 #include <time.h>
 
-typedef struct dial {
-  const char *url;
-  net__kind kind;
-  proto_role role;
-  const net_auth *auth;
-  uint64_t deadline, patience; /* clock */
-  uint64_t wait;               /* ns, between two tries */
-  nng_aio *aio;
-  nng_stream *stream;
-  proto_method method;
-  uint8_t hello[PROTO_HEADER + NET_HELLO_BODY];
-  uint8_t body[NET_ADMISSION_BODY];
-} dial;
+#define PAUSE_MOST_NS (64 * HATO__MS)
 
-static nng_duration time_left(const dial *d) {
+static nng_duration time_left(const net__dial *d) {
   uint64_t now = hato__now();
   uint64_t ms = now >= d->deadline ? 0 : (d->deadline - now) / HATO__MS;
   return ms < 1 ? 1 : ms > 0x7fffffff ? 0x7fffffff : (nng_duration)ms;
 }
 
-static int connect_once(dial *d) {
+static int connect_once(net__dial *d) {
   nng_stream_dialer *dialer = NULL;
   int rv = nng_stream_dialer_alloc(&dialer, d->url);
   if (rv != 0) return rv;
@@ -48,36 +36,24 @@ static bool may_pass(int rv) {
          rv == NNG_ENOENT || rv == NNG_ECONNRESET || rv == NNG_ECONNABORTED || rv == NNG_EUNREACHABLE;
 }
 
-/* Waits a while, longer each time, and not as long as others do, so that they do not all
- * come back at once. False: it is past `until`. */
-static bool pause_for(dial *d, uint64_t until) {
-  uint64_t now = hato__now();
+uint64_t net__dial_pause(uint64_t *wait, uint64_t most) {
   uint16_t dice;
-  if (until > d->deadline) until = d->deadline;
-  if (now >= until) return false;
   hato__random(&dice, sizeof dice);
-  uint64_t ns = d->wait / 2 + d->wait * dice / 65536;
-  if (ns > until - now) ns = until - now;
-  nanosleep(&(struct timespec){.tv_sec = (time_t)(ns / HATO__SEC), .tv_nsec = (long)(ns % HATO__SEC)}, NULL);
-  if (d->wait < 64 * HATO__MS) d->wait *= 2;
-  return true;
+  uint64_t ns = *wait / 2 + *wait * dice / 65536;
+  *wait = *wait * 2 < most ? *wait * 2 : most;
+  return ns;
 }
 
-static hato_status connect_patiently(dial *d, hato_error *err) {
-  for (;;) {
-    int rv = connect_once(d);
-    if (rv == 0) return HATO_OK;
-    if (!may_pass(rv) || !pause_for(d, rv == NNG_EAGAIN ? d->deadline : d->patience)) {
-      if (rv == NNG_EAGAIN)
-        return hato__fail(err, HATO_TIMED_OUT, "%s: too many others are dialling", d->url);
-      if (rv == NNG_ENOENT) rv = NNG_ECONNREFUSED;
-      if (rv == NNG_ECONNREFUSED) return hato__fail(err, HATO_REFUSED, "%s: nobody listens there", d->url);
-      return net__fail_nng(err, rv, "%s", d->url);
-    }
-  }
+static hato_status connect_words(const net__dial *d, int rv, hato_error *err) {
+  if (rv == NNG_EAGAIN) return hato__fail(err, HATO_TIMED_OUT, "%s: too many others are dialling", d->url);
+  if (rv == NNG_ECONNREFUSED || rv == NNG_ENOENT)
+    return hato__fail(err, HATO_REFUSED, "%s: nobody listens there", d->url);
+  if (rv == NNG_ETIMEDOUT) return hato__fail(err, HATO_TIMED_OUT, "%s: nobody answers there", d->url);
+  if (rv == NNG_EADDRINVAL) return hato__fail(err, HATO_ADDRESS_INVALID, "%s: there is no such host", d->url);
+  return net__fail_nng(err, rv, "%s", d->url);
 }
 
-static hato_status transfer(dial *d, bool send, void *bytes, size_t n, hato_error *err) {
+static hato_status transfer(net__dial *d, bool send, void *bytes, size_t n, hato_error *err) {
   uint8_t *at = bytes;
   while (n > 0) {
     nng_iov iov = {.iov_buf = at, .iov_len = n};
@@ -100,12 +76,12 @@ static hato_status transfer(dial *d, bool send, void *bytes, size_t n, hato_erro
   return HATO_OK;
 }
 
-static hato_status send_frame(dial *d, hato__buf *frame, hato_error *err) {
+static hato_status send_frame(net__dial *d, hato__buf *frame, hato_error *err) {
   if (frame->failed) return hato__fail(err, HATO_NO_MEMORY, "%s: no memory", d->url);
   return transfer(d, true, frame->data, frame->len, err);
 }
 
-static hato_status refused(const dial *d, uint32_t len, hato_error *err) {
+static hato_status refused(const net__dial *d, uint32_t len, hato_error *err) {
   proto_words w;
   hato_status st = proto_words_decode(&w, d->body, len, err);
   if (st != HATO_OK) return st;
@@ -114,7 +90,7 @@ static hato_status refused(const dial *d, uint32_t len, hato_error *err) {
 }
 
 /* Reads one frame and not a byte more. REFUSED, in any version, is a failure with its words. */
-static hato_status read_frame(dial *d, proto_type a, proto_type b, uint8_t *type, uint32_t *len,
+static hato_status read_frame(net__dial *d, proto_type a, proto_type b, uint8_t *type, uint32_t *len,
                               hato_error *err) {
   uint8_t header[PROTO_HEADER];
   proto_header h;
@@ -135,7 +111,7 @@ static hato_status read_frame(dial *d, proto_type a, proto_type b, uint8_t *type
   return HATO_OK;
 }
 
-static hato_status say_hello(dial *d, hato_error *err) {
+static hato_status say_hello(net__dial *d, hato_error *err) {
   proto_hello m = {.role = (uint8_t)d->role, .version_low = PROTO_VERSION, .version_high = PROTO_VERSION};
   hato__random(m.nonce, sizeof m.nonce);
   hato__buf b = {0};
@@ -147,7 +123,7 @@ static hato_status say_hello(dial *d, hato_error *err) {
 }
 
 /* Proves that we hold the secret, and has the listener prove it. The challenge is in body. */
-static hato_status answer_challenge(dial *d, uint32_t len, hato_error *err) {
+static hato_status answer_challenge(net__dial *d, uint32_t len, hato_error *err) {
   proto_challenge m;
   uint8_t challenge[NET_CHALLENGE_BODY], type;
   const uint8_t *hello = d->hello + PROTO_HEADER;
@@ -176,7 +152,7 @@ static hato_status answer_challenge(dial *d, uint32_t len, hato_error *err) {
   return hato__fail(err, HATO_PEER_AUTH, "%s: does not hold the session's secret", d->url);
 }
 
-static hato_status handshake(dial *d, hato_error *err) {
+static hato_status handshake(net__dial *d, hato_error *err) {
   uint64_t uid;
   uint8_t type;
   uint32_t len;
@@ -194,37 +170,70 @@ static hato_status handshake(dial *d, hato_error *err) {
   return hato__fail(err, HATO_PEER_AUTH, "%s: admitted us without a proof of its own", d->url);
 }
 
+hato_status net__dial_open(net__dial *d, const char *url, proto_role role, const net_auth *auth, hato_error *err) {
+  *d = (net__dial){.url = url, .role = role, .auth = auth};
+  hato_status st = net__url_check(url, &d->kind, err);
+  if (st == HATO_OK) st = net__url_names_port(url, d->kind, err);
+  if (st != HATO_OK || (st = net_init(err)) != HATO_OK) return st;
+  int rv = nng_aio_alloc(&d->aio, NULL, NULL);
+  return rv == 0 ? HATO_OK : net__fail_nng(err, rv, "%s", url);
+}
+
+void net__dial_close(net__dial *d) {
+  nng_aio_free(d->aio);
+  nng_stream_free(d->stream);
+  d->aio = NULL;
+  d->stream = NULL;
+}
+
+hato_status net__dial_attempt(net__dial *d, int *nng, hato_error *err) {
+  nng_stream_free(d->stream);
+  d->stream = NULL;
+  *nng = connect_once(d);
+  if (*nng != 0) return connect_words(d, *nng, err);
+  return handshake(d, err);
+}
+
+hato_status net__dial_take(net__dial *d, net_conn **out, hato_error *err) {
+  net_conn *c;
+  hato_status st = net__conn_new(d->stream, &c, err);
+  d->stream = NULL;
+  if (st == HATO_OK) {
+    c->peer = (net_peer){.role = d->role, .method = d->method, .local = d->kind == NET_LOCAL};
+    snprintf(c->peer.address, sizeof c->peer.address, "%s", d->url);
+    *out = c;
+    hato__error_clear(err); /* of the tries before */
+  }
+  net__dial_close(d);
+  return st;
+}
+
+/* Waits before the next try. False: it is past `until`. */
+static bool pause_for(uint64_t *wait, uint64_t until) {
+  uint64_t now = hato__now();
+  if (now >= until) return false;
+  uint64_t ns = net__dial_pause(wait, PAUSE_MOST_NS);
+  if (ns > until - now) ns = until - now;
+  nanosleep(&(struct timespec){.tv_sec = (time_t)(ns / HATO__SEC), .tv_nsec = (long)(ns % HATO__SEC)}, NULL);
+  return true;
+}
+
 hato_status net_dial(const char *url, proto_role role, const net_auth *auth, unsigned timeout_ms,
                      unsigned patient_ms, net_conn **out, hato_error *err) {
+  net__dial d;
+  int nng = 0;
+  uint64_t now = hato__now(), deadline = now + timeout_ms * HATO__MS, patience = now + patient_ms * HATO__MS;
+  uint64_t wait = HATO__MS;
   *out = NULL;
-  uint64_t now = hato__now();
-  dial d = {.url = url,
-            .role = role,
-            .auth = auth,
-            .deadline = now + timeout_ms * HATO__MS,
-            .patience = now + patient_ms * HATO__MS,
-            .wait = HATO__MS};
-  hato_status st = net__url_check(url, &d.kind, err);
-  if (st != HATO_OK || (st = net_init(err)) != HATO_OK) return st;
-  int rv = nng_aio_alloc(&d.aio, NULL, NULL);
-  if (rv != 0) return net__fail_nng(err, rv, "%s", url);
-  do {
-    nng_stream_free(d.stream);
-    d.stream = NULL;
-    st = connect_patiently(&d, err);
-    if (st == HATO_OK) st = handshake(&d, err);
-  } while (st == HATO_RESET && pause_for(&d, d.patience)); /* it may be ending, and another come */
-  nng_aio_free(d.aio);
-  if (st != HATO_OK) {
-    nng_stream_free(d.stream);
-    return st;
-  }
-  net_conn *c;
-  st = net__conn_new(d.stream, &c, err);
+  if (patience > deadline) patience = deadline;
+  hato_status st = net__dial_open(&d, url, role, auth, err);
   if (st != HATO_OK) return st;
-  c->peer = (net_peer){.role = role, .method = d.method, .local = d.kind == NET_LOCAL};
-  snprintf(c->peer.address, sizeof c->peer.address, "%s", url);
-  *out = c;
-  hato__error_clear(err); /* of the tries before */
-  return HATO_OK;
+  d.deadline = deadline;
+  do {
+    st = net__dial_attempt(&d, &nng, err);
+    /* Closed before it admitted us, it may be ending, and another come. */
+  } while ((may_pass(nng) || st == HATO_RESET) && pause_for(&wait, nng == NNG_EAGAIN ? deadline : patience));
+  if (st == HATO_OK) return net__dial_take(&d, out, err);
+  net__dial_close(&d);
+  return st;
 }

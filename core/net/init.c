@@ -1,12 +1,10 @@
-/* Starting NNG, its errors as ours, and the URLs we take. */
+/* Starting NNG, and its errors as ours. */
 #include "net/internal.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/un.h>
 
 hato_status net_init(hato_error *err) {
   hato__error_clear(err);
@@ -50,30 +48,4 @@ hato_status net__fail_nng(hato_error *err, int nng, const char *fmt, ...) {
   if (vsnprintf(what, sizeof what, fmt, ap) < 0) what[0] = 0;
   va_end(ap);
   return hato__fail(err, status, "%s: %s", what, nng_strerror(nng));
-}
-
-static bool has_scheme(const char *url, const char *const *schemes) {
-  for (; *schemes != NULL; schemes++)
-    if (strncmp(url, *schemes, strlen(*schemes)) == 0) return true;
-  return false;
-}
-
-hato_status net__url_check(const char *url, net__kind *kind, hato_error *err) {
-  static const char *const local[] = {"ipc://", "unix://", "abstract://", NULL};
-  static const char *const tcp[] = {"tcp://", "tcp4://", "tcp6://", NULL};
-  *kind = NET_LOCAL;
-  if (url == NULL) return hato__fail(err, HATO_INVALID, "no URL");
-  if (has_scheme(url, tcp))
-    *kind = NET_TCP;
-  else if (!has_scheme(url, local))
-    return hato__fail(err, HATO_ADDRESS_INVALID, "%s: not a URL hato knows, want ipc, abstract or tcp",
-                      url);
-  if (*kind != NET_LOCAL) return HATO_OK;
-  const char *path = strstr(url, "://") + 3;
-  size_t n = strlen(path), most = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
-  if (n == 0) return hato__fail(err, HATO_ADDRESS_INVALID, "%s: names no socket", url);
-  if (n > most)
-    return hato__fail(err, HATO_ADDRESS_INVALID,
-                      "%s: the path of a socket has at most %zu bytes, this one %zu", url, most, n);
-  return HATO_OK;
 }

@@ -92,7 +92,11 @@ hato_status net__fail_nng(hato_error *err, int nng, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 typedef enum net__kind { NET_LOCAL, NET_TCP } net__kind;
+
+/* ---- url.c ---- */
 hato_status net__url_check(const char *url, net__kind *kind, hato_error *err);
+/* Of one that was checked: a port to dial. */
+hato_status net__url_names_port(const char *url, net__kind kind, hato_error *err);
 
 /* ---- conn.c ---- */
 /* Takes the stream, also when it fails. */

@@ -97,6 +97,23 @@ typedef struct net_peer {
 hato_status net_dial(const char *url, proto_role role, const net_auth *auth, unsigned timeout_ms, unsigned patient_ms,
                      net_conn **out, hato_error *err);
 
+/* Of several addresses of one listener the first that answers and admits us: each next one is begun a quarter of
+ * a second after the one before, or as soon as that failed, and what fails is tried again until timeout_ms passed.
+ * Who refuses is not asked again, and keeps nobody from the others. What else was begun is closed on return.
+ * PEER_AUTH, PROTOCOL, PERMISSION: nobody admitted us, and everybody that answered refused; else as net_dial.
+ * CANCELLED: give_up_fd became readable. The words name each address and what became of it (when they are too many,
+ * the log does). */
+typedef struct net_dialling {
+  const char *const *urls;
+  size_t n;
+  proto_role role;
+  const net_auth *auth;
+  unsigned timeout_ms;
+  int give_up_fd;       /* -1: none */
+  const hato__log *log; /* may be NULL */
+} net_dialling;
+hato_status net_dial_any(const net_dialling *o, net_conn **out, hato_error *err); /* net_peer_of says which */
+
 /* ---- listening ----
  * admitted gets each admitted connection and must call net_start on it (or net_close and
  * net_release). At the descriptor limit accepting pauses for a while and says so in the

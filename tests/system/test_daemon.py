@@ -432,7 +432,7 @@ class Real(Served):
         self.assertNotIn("silent", server.log())
 
     def test_a_daemon_without_its_dispatcher_is_told(self):
-        done = self.hato("daemon", "--url", f"ipc://{self.dir}/none.sock", "--patience", "200ms", rc=3)
+        done = self.hato("daemon", "--url", f"ipc://{self.dir}/none.sock", "--dial-timeout", "200ms", rc=3)
         self.assertIn("none.sock", done.err)
 
 

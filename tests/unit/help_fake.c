@@ -19,7 +19,7 @@ int fake_daemon(char **argv) {
                       .n_urls = 1,
                       .slots = (unsigned)atoi(argv[1]),
                       .local_dir = argv[2],
-                      .patience_ms = (uint64_t)atoi(argv[3]),
+                      .dial_timeout_ms = (uint64_t)atoi(argv[3]),
                       .idle_exit_ns = (uint64_t)atoi(argv[4]) * HATO__MS,
                       .log = &log};
   if (getenv("TEST_BIND")) o.bind = TOPO_BIND_CORE;

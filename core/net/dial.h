@@ -1,0 +1,32 @@
+/* One attempt at one address, for who dials one (dial.c) and who dials many (race.c). */
+#ifndef HATO_NET_DIAL_H
+#define HATO_NET_DIAL_H
+
+#include "net/internal.h"
+
+typedef struct net__dial {
+  const char *url;
+  net__kind kind;
+  proto_role role;
+  const net_auth *auth;
+  uint64_t deadline; /* of the attempt, clock */
+  nng_aio *aio;      /* stopped by another thread, the attempt fails at once (CANCELLED) */
+  nng_stream *stream;
+  proto_method method;
+  uint8_t hello[PROTO_HEADER + NET_HELLO_BODY];
+  uint8_t body[NET_ADMISSION_BODY];
+} net__dial;
+
+/* Checks the url and makes the aio. */
+hato_status net__dial_open(net__dial *d, const char *url, proto_role role, const net_auth *auth, hato_error *err);
+/* Connects and is admitted, or fails as net_dial says; blocks until d->deadline. nng: what connecting failed
+ * with, 0 if it did not. The words begin with the url. */
+hato_status net__dial_attempt(net__dial *d, int *nng, hato_error *err);
+/* The admitted connection; the dial is closed in every case. */
+hato_status net__dial_take(net__dial *d, net_conn **out, hato_error *err);
+void net__dial_close(net__dial *d);
+/* How long to wait before the next try, ns: longer each time up to most, and not as long as others do, so that
+ * they do not all come back at once. */
+uint64_t net__dial_pause(uint64_t *wait, uint64_t most);
+
+#endif
