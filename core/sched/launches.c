@@ -151,6 +151,17 @@ uint64_t sched_launches_since(const sched_launches *l, uint64_t id, uint32_t mem
   return g ? g->since[member] : 0;
 }
 
+bool sched_launches_vacant(const sched_launches *l, uint64_t id, uint32_t *member) {
+  static const sched_member_state likest[] = {SCHED_MEMBER_STARTING, SCHED_MEMBER_QUEUED,
+                                              SCHED_MEMBER_SUBMITTED, SCHED_MEMBER_ASKED};
+  const s_launch *g = sched__launch(l, id);
+  *member = 0;
+  for (size_t i = 0; g && i < sizeof likest / sizeof *likest; i++)
+    for (uint32_t m = 0; g->by_state[likest[i]] && m < g->count; m++)
+      if (sched__member_state(g, m) == likest[i]) return *member = m, true;
+  return false;
+}
+
 bool sched_launches_count(const sched_launches *l, uint64_t id, sched_launch_counts *out) {
   *out = (sched_launch_counts){0};
   const s_launch *g = sched__launch(l, id);

@@ -555,6 +555,25 @@ UNIT_TEST(what_is_not_known_is_ignored) {
   finish(&f);
 }
 
+UNIT_TEST(a_daemon_that_cannot_tell_its_number_joins_as_one_that_is_awaited) {
+  struct life f;
+  uint32_t m;
+  begin(&f);
+  add(&f, 1, 4, 0);
+  told(&f, 1, 3, SCHED_MEMBER_STARTING, 0);
+  told(&f, 1, 2, SCHED_MEMBER_QUEUED, 0);
+  told(&f, 1, 0, SCHED_MEMBER_ENDED, SCHED_MEMBER_CANCELLED);
+  static const uint32_t order[] = {3, 2, 1};
+  for (uint32_t i = 0; i < 3; i++) {
+    ck_assert(sched_launches_vacant(f.l, 1, &m));
+    ck_assert_uint_eq(m, order[i]);
+    joined(&f, 1, m);
+  }
+  ck_assert(!sched_launches_vacant(f.l, 1, &m));
+  ck_assert(!sched_launches_vacant(f.l, 2, &m));
+  finish(&f);
+}
+
 UNIT_TEST(a_launch_of_nobody_is_over) {
   struct life f;
   begin(&f);
