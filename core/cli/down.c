@@ -1,6 +1,7 @@
 /* Finding a session and ending it. */
 #include "cli/serve.h"
 #include "cli/verbs.h"
+#include "dispatcher/dispatcher.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -54,10 +55,23 @@ int cli_end_session(cli *c, const hato__address *a, const char *op, json_int_t *
   return CLI_OK;
 }
 
+/* Its dispatcher is dead: what it left, batch jobs in a queue too, is ended. */
+static int clear(cli *c, const hato__address *a) {
+  char binary[4096];
+  hato_error err = {0};
+  unsigned left = 0;
+  fprintf(stderr, "hato down: %s; what it left is cleared\n", a->words);
+  hato_status st = dispatcher_clear(hato__conf_get_str(c->conf, "session"), cli_binary(binary, sizeof binary), &c->log,
+                                    &left, &err);
+  if (st) return cli_fail(c, cli_code(st), "%s", err.text);
+  if (left == 0) return CLI_OK;
+  return cli_fail(c, CLI_FAILED, "%u launch%s of it could not be ended now, and stay%s on record: `hato down` tries again",
+                  left, left == 1 ? "" : "es", left == 1 ? "s" : "");
+}
+
 static int run_down(cli *c) {
   hato__session *s;
   hato__address a;
-  hato_error err;
   json_int_t unresolved = 0;
   hato_pool *pool;
   if (hato__conf_get_str(c->conf, "url")) {
@@ -73,8 +87,7 @@ static int run_down(cli *c) {
   if (a.verdict == HATO__SESSION_NONE) {
     code = cli_fail(c, CLI_NO_SESSION, "%s", *a.words ? a.words : "no session is up");
   } else if (a.verdict == HATO__SESSION_STALE) {
-    fprintf(stderr, "hato down: %s; what it left is cleared\n", a.words);
-    if (hato__session_lock(s, false, &err) == HATO_OK) hato__session_remove(s);
+    code = clear(c, &a);
   } else {
     code = cli_end_session(c, &a, "down", &unresolved);
     if (!code && unresolved) fprintf(stderr, "%lld task%s unresolved\n", (long long)unresolved, unresolved == 1 ? " was" : "s were");

@@ -4,59 +4,160 @@
 
 #include <string.h>
 
-static int launch_answer(cli *c, json_t *o, void *arg) {
-  (void)arg;
-  json_int_t ended = json_integer_value(json_object_get(o, "ended"));
-  const char *error = json_string_value(json_object_get(o, "error"));
-  if (error) return cli_fail(c, CLI_FAILED, "the launch failed: %s", error);
-  if (ended == 0) return CLI_OK;
+static json_int_t number(const json_t *o, const char *key) { return json_integer_value(json_object_get(o, key)); }
+static const char *text(const json_t *o, const char *key) {
+  const char *s = json_string_value(json_object_get(o, key));
+  return s ? s : "";
+}
+
+/* ---- what became of it ---- */
+
+/* The first member in a state; NULL: none is. */
+static const json_t *first_in(const json_t *o, const char *state) {
   size_t i;
-  json_t *m;
+  const json_t *m;
   json_array_foreach(json_object_get(o, "members"), i, m) {
-    if (strcmp(json_string_value(json_object_get(m, "state")), "ended") != 0) continue;
-    const char *reason = json_string_value(json_object_get(m, "reason"));
-    const char *log = json_string_value(json_object_get(m, "log"));
-    cli_fail(c, CLI_FAILED, "a daemon ended before it dialled back (exit status %lld)%s%s%s%s",
-             (long long)json_integer_value(json_object_get(m, "exit")), reason ? ": " : "",
-             reason ? reason : "", log ? "; its log ends:\n" : "", log ? log : "");
-    break;
+    if (strcmp(text(m, "state"), state) == 0) return m;
   }
-  return cli_fail(c, CLI_FAILED, "%lld of %lld daemons did not come", (long long)ended,
-                  (long long)json_integer_value(json_object_get(o, "count")));
+  return NULL;
+}
+
+static int say_ended(cli *c, const json_t *o) {
+  const json_t *m = first_in(o, "ended");
+  char how[64] = "";
+  if (json_object_get(m, "signal")) snprintf(how, sizeof how, " (signal %lld)", (long long)number(m, "signal"));
+  if (json_object_get(m, "exit")) snprintf(how, sizeof how, " (exit status %lld)", (long long)number(m, "exit"));
+  bool workers = json_object_get(o, "running") != NULL;
+  cli_fail(c, CLI_FAILED, "%s ended before it dialled back%s%s%s%s%s%s%s%s%s", workers ? "a worker" : "a daemon", how,
+           *text(m, "job") ? ", " : "", text(m, "job"), *text(m, "host") ? " on " : "", text(m, "host"),
+           *text(m, "reason") ? ": " : "", text(m, "reason"), *text(m, "log") ? "; its log ends:\n" : "",
+           text(m, "log"));
+  return cli_fail(c, CLI_FAILED, "%lld of %lld daemons did not come", (long long)number(o, "ended"),
+                  (long long)number(o, "count"));
+}
+
+/* Those that a scheduler keeps waiting are no failure: it is said what they wait for. */
+static void say_waiting(const json_t *o) {
+  json_int_t waiting = number(o, "queued") + number(o, "submitted");
+  const json_t *m = first_in(o, "queued");
+  if (waiting == 0) return;
+  fprintf(stderr, "launch %lld: %lld of %lld not running yet%s%s; `hato status` tells of them\n",
+          (long long)number(o, "launch"), (long long)waiting, (long long)number(o, "count"),
+          m && *text(m, "reason") ? ": " : "", m ? text(m, "reason") : "");
+}
+
+static int launch_answer(cli *c, json_t *o, void *arg) {
+  bool tells = arg != NULL; /* `launch` does, `up` tells of the whole session */
+  const char *error = json_string_value(json_object_get(o, "error"));
+  if (tells && c->json) {
+    json_dumpf(o, stdout, JSON_COMPACT);
+    putchar('\n');
+  }
+  if (error) return cli_fail(c, CLI_FAILED, "the launch failed: %s", error);
+  bool workers = json_object_get(o, "running") != NULL;
+  if (number(o, "ended") > 0 && !(workers && number(first_in(o, "ended"), "exit") == 0)) return say_ended(c, o);
+  if (c->json) return CLI_OK;
+  say_waiting(o);
+  if (!tells) return CLI_OK;
+  json_int_t here = workers ? number(o, "running") : number(o, "connected");
+  printf("launch %lld by %s: %lld %s\n", (long long)number(o, "launch"), text(o, "launcher"), (long long)here,
+         workers ? "running" : "connected");
+  return CLI_OK;
+}
+
+/* ---- asking ---- */
+
+static void put_set_text(cli *c, json_t *q, const char *row, const char *key) {
+  if (hato__conf_is_set(c->conf, row)) json_object_set_new(q, key, json_string(hato__conf_get_text(c->conf, row)));
+}
+static void put_set_int(cli *c, json_t *q, const char *row, const char *key) {
+  if (hato__conf_is_set(c->conf, row)) json_object_set_new(q, key, json_integer(hato__conf_get_int(c->conf, row)));
+}
+static void put_set_time(cli *c, json_t *q, const char *row, const char *key) {
+  if (hato__conf_is_set(c->conf, row))
+    json_object_set_new(q, key, json_real((double)hato__conf_get_duration(c->conf, row) / 1e9));
+}
+
+/* What the verb's options ask for; what is not said is the profile's to say. */
+static json_t *request(cli *c) {
+  json_t *q = json_pack("{s:s,s:b}", "op", "launch", "wait", 1), *options = json_array();
+  for (const char *const *o = hato__conf_get_list(c->conf, "option", NULL); *o; o++)
+    json_array_append_new(options, json_string(*o));
+  json_object_set_new(q, "options", options);
+  put_set_text(c, q, "profile", "profile");
+  put_set_text(c, q, "launcher", "launcher");
+  put_set_text(c, q, "bind", "bind");
+  put_set_int(c, q, "daemons", "n");
+  put_set_int(c, q, "slots", "slots");
+  put_set_int(c, q, "crash-limit", "crash_limit");
+  put_set_time(c, q, "launch-timeout", "launch_timeout");
+  put_set_time(c, q, "wait", "wait_for");
+  return q;
 }
 
 int cli_launch_daemons(cli *c, hato_pool *pool) {
-  bool counted = hato__conf_is_set(c->conf, "daemons");
-  int64_t n = counted ? hato__conf_get_int(c->conf, "daemons") : 0;
-  if (counted && n == 0) return CLI_OK;
-  json_t *options = json_array();
-  size_t count;
-  const char *const *o = hato__conf_get_list(c->conf, "option", &count);
-  for (size_t i = 0; i < count; i++) json_array_append_new(options, json_string(o[i]));
-  json_t *q = json_pack("{s:s,s:s,s:I,s:I,s:s,s:b,s:o}", "op", "launch", "launcher",
-                        hato__conf_get_str(c->conf, "launcher"), "n", (json_int_t)n, "slots",
-                        (json_int_t)hato__conf_get_int(c->conf, "slots"), "bind",
-                        hato__conf_get_text(c->conf, "bind"), "wait", 1, "options", options);
-  return cli_request(c, pool, q, launch_answer, NULL);
+  if (hato__conf_is_set(c->conf, "daemons") && hato__conf_get_int(c->conf, "daemons") == 0) return CLI_OK;
+  return cli_request(c, pool, request(c), launch_answer, NULL);
 }
 
-static const hato__conf_row launch_rows[] = {LAUNCH_ROWS(1, "How many to start.")};
+/* ---- launch ---- */
+
+static const hato__conf_row launch_rows[] = {
+    LAUNCH_ROWS(1, "How many to start."),
+    {.name = "print", .type = HATO__CONF_BOOL,
+     .help = "Start nothing: print the commands that start a daemon by hand, one for a machine that shares the home "
+             "folder and one for elsewhere. Neither shows the credential."},
+    {.name = "command", .type = HATO__CONF_OPERANDS, .metavar = "COMMAND...", .min = 0, .max = -1,
+     .help = "After --: what to start instead of daemons, such as the workers of another system."},
+};
+
+static int print_commands(cli *c, json_t *o, void *arg) {
+  (void)arg;
+  if (c->json) {
+    json_dumpf(o, stdout, JSON_COMPACT);
+    putchar('\n');
+    return CLI_OK;
+  }
+  printf("# on a machine that shares the home folder:\n%s\n\n# elsewhere, from here, where hato is installed on HOST:\n%s\n",
+         text(o, "shared"), text(o, "elsewhere"));
+  return CLI_OK;
+}
 
 static int run_launch(cli *c) {
   hato_pool *pool;
+  size_t before = 0;
+  if (c->n_words && (!hato__conf_dashes(c->conf, &before) || before > 0))
+    return cli_fail(c, CLI_USAGE, "'%s' is no option; a command of other workers follows --", c->words[0]);
   int code = cli_connect(c, &pool);
   if (code) return code;
-  code = cli_launch_daemons(c, pool);
+  json_t *q = request(c), *argv = json_array();
+  bool print = hato__conf_get_bool(c->conf, "print");
+  for (size_t i = 0; i < c->n_words; i++) json_array_append_new(argv, json_string(c->words[i]));
+  if (c->n_words) json_object_set(q, "argv", argv);
+  json_decref(argv);
+  if (print) json_object_set_new(q, "print", json_true());
+  code = cli_request(c, pool, q, print ? print_commands : launch_answer, c);
   hato_pool_close(pool);
   return code;
 }
 
 const cli_verb cli_launch = {
     .name = "launch",
-    .summary = "start more daemons for the session that is up",
-    .operands = "",
-    .text = "Returns when they are connected, or says what became of those that are not.\n",
-    .examples = "hato launch -n 2 --slots 4\ttwo more on this machine\n",
+    .summary = "start more daemons for the session that is up, on this machine or elsewhere",
+    .operands = "[-- COMMAND...]",
+    .text = "Returns when they are connected, or says what became of those that are not; daemons that a batch system "
+            "keeps waiting are waited for as long as --wait says.\n\n"
+            "A profile is a section [profile NAME] of the configuration file (~/.config/hato/hato.conf, and the "
+            "site's /etc/hato/hato.conf, over which the user's wins): the launcher, its options, and the long names of "
+            "the options above as keys, a line each. The profile `default` holds when none is named.\n\n"
+            "Daemons that fail are replaced, after a pause that doubles from a second to five minutes.\n",
+    .examples = "hato launch -n 2 --slots 4\ttwo more on this machine\n"
+                "hato launch --launcher slurm -n 32 -o partition=short -o time=2:00:00\tdaemons as Slurm jobs\n"
+                "hato launch --profile gpu -o gres=gpu:1\tas the configuration file says, and one more option\n"
+                "hato launch --print\tcommands to paste on other machines\n"
+                "hato launch --launcher slurm -n 4 -- Rscript -e 'mirai::daemon(\"tcp://login:5555\")'\tanother system's "
+                "workers\n",
     .rows = launch_rows,
     .n_rows = sizeof launch_rows / sizeof *launch_rows,
+    .flags = CLI_COMMAND | CLI_REPORTS,
     .run = run_launch};

@@ -56,12 +56,12 @@ int cli_launch_daemons(cli *c, hato_pool *pool);
    .short_name = 'n',                                                                                               \
    .type = HATO__CONF_INT,                                                                                          \
    .min = (least),                                                                                                  \
-   .max = 1000000,                                                                                                  \
+   .max = 100000,                                                                                                   \
    .metavar = "N",                                                                                                  \
-   .help = how_many " Default: one, with a slot for every core it may use."},                                       \
+   .help = how_many " Default: the profile's, else as the launcher's options say; on this machine one, with a "     \
+                    "slot for every core it may use."},                                                             \
       {.name = "slots",                                                                                             \
        .type = HATO__CONF_INT,                                                                                      \
-       .def = "0",                                                                                                  \
        .min = 0,                                                                                                    \
        .max = 65536,                                                                                                \
        .metavar = "S",                                                                                              \
@@ -69,17 +69,38 @@ int cli_launch_daemons(cli *c, hato_pool *pool);
                "allocation of its own: one a granted core)."},                                                      \
       {.name = "bind",                                                                                              \
        .type = HATO__CONF_ENUM,                                                                                     \
-       .def = "auto",                                                                                               \
        .names = (const char *const[]){"auto", "core", "none", NULL},                                                \
-       .help = "Whether slots are bound to cores."},                                                                \
+       .help = "Whether slots are bound to cores. Default: auto."},                                                 \
       {.name = "launcher",                                                                                          \
        .type = HATO__CONF_STRING,                                                                                   \
-       .def = "local",                                                                                              \
        .metavar = "NAME",                                                                                           \
-       .help = "What starts the daemons; `hato launchers` lists them."},                                            \
+       .help = "What starts the daemons; `hato launchers` lists them. Default: the profile's, else local."},        \
+      {.name = "profile",                                                                                           \
+       .type = HATO__CONF_STRING,                                                                                   \
+       .metavar = "NAME",                                                                                           \
+       .help = "The section [profile NAME] of the configuration file. Default: default, if it is there."},          \
+      {.name = "option",                                                                                            \
+       .short_name = 'o',                                                                                           \
+       .type = HATO__CONF_LIST,                                                                                     \
+       .metavar = "KEY=VALUE",                                                                                      \
+       .help = "An option of the launcher."},                                                                       \
+      {.name = "wait",                                                                                              \
+       .type = HATO__CONF_DURATION,                                                                                 \
+       .min = 0,                                                                                                    \
+       .max = 1000000000000000,                                                                                     \
+       .metavar = "T",                                                                                              \
+       .help = "How long to wait for daemons that a batch system has not started. Default: 10s."},                  \
+      {.name = "launch-timeout",                                                                                    \
+       .type = HATO__CONF_DURATION,                                                                                 \
+       .min = 1000000,                                                                                              \
+       .max = 1000000000000000,                                                                                     \
+       .metavar = "T",                                                                                              \
+       .help = "How long a daemon may take to connect once it runs (time in a queue does not count); then it is "   \
+               "ended. Default: the profile's, else 2m."},                                                          \
   {                                                                                                                 \
-    .name = "option", .short_name = 'o', .type = HATO__CONF_LIST, .metavar = "KEY=VALUE",                           \
-    .help = "An option of the launcher."                                                                            \
+    .name = "crash-limit", .type = HATO__CONF_INT, .min = 0, .max = 1000000, .metavar = "N",                        \
+    .help = "Daemons that fail are replaced until so many attempts in a row have failed; 0: none is replaced. "     \
+            "Default: the profile's, else 5."                                                                       \
   }
 
 #endif

@@ -197,8 +197,7 @@ static int look_at_daemons(cli *c, json_t *o, void *arg) {
   if (json_array_size(json_object_get(o, "daemons")) > 0) return CLI_OK;
   json_array_foreach(json_object_get(o, "launches"), i, l) {
     const char *error = json_string_value(json_object_get(l, "error"));
-    json_int_t ended = json_integer_value(json_object_get(l, "ended"));
-    if (!error && ended < json_integer_value(json_object_get(l, "count"))) return CLI_OK;
+    if (!json_is_true(json_object_get(l, "over")) || json_object_get(l, "next_in")) return CLI_OK;
     if (error) snprintf(words, 600, "%s", error);
     json_array_foreach(json_object_get(l, "members"), k, member) {
       const char *reason = json_string_value(json_object_get(member, "reason"));

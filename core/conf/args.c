@@ -12,11 +12,12 @@ hato_status hato__conf_set(hato__conf *c, hato__conf_source source, const char *
   hato__error_clear(err);
   const char *context = where ? where : c->what;
   conf_item *it = conf__item(c, name);
-  bool in_file = source == HATO__CONF_FROM_FILE;
+  bool in_file = source == HATO__CONF_FROM_FILE || source == HATO__CONF_FROM_SITE;
   if (it != NULL && in_file && (it->row.flags & HATO__CONF_NO_FILE)) {
     return hato__fail(err, HATO_INVALID, "%s: %s is an option of the command line, not of the file", context,
                       name);
   }
+  if (it == NULL && c->passes_unknown) return HATO_OK;
   if (it == NULL) return conf__unknown(c, context, "", name, in_file, err);
   conf_origin o = {.source = source, .context = context, .label = name, .where = where ? where : name};
   return conf__assign(it, &o, text, err);

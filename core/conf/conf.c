@@ -142,6 +142,8 @@ hato_status hato__conf_add(hato__conf *c, const hato__conf_row *rows, size_t n, 
   return HATO_OK;
 }
 
+void hato__conf_pass_unknown(hato__conf *c) { c->passes_unknown = true; }
+
 void hato__conf_reset(hato__conf *c) {
   for (size_t i = 0; i < c->n; i++) {
     conf__clear_value(&c->items[i].value);

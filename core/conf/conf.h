@@ -48,7 +48,8 @@ typedef struct hato__conf_row {
 
 typedef enum hato__conf_source {
   HATO__CONF_FROM_DEFAULT,
-  HATO__CONF_FROM_FILE,
+  HATO__CONF_FROM_SITE, /* the site's file */
+  HATO__CONF_FROM_FILE, /* the user's */
   HATO__CONF_FROM_ENV,
   HATO__CONF_FROM_ARGS,
 } hato__conf_source;
@@ -63,6 +64,9 @@ void hato__conf_destroy(hato__conf *c); /* NULL is fine */
 /* Adds rows. INVALID, with words, for a row that cannot be: no name or a bad
  * one, a name or letter used twice, a default that its own row refuses. */
 hato_status hato__conf_add(hato__conf *c, const hato__conf_row *rows, size_t n, hato_error *err);
+/* From now on a value for a name that has no row is passed over, for readers who want to know but
+ * some of a section. */
+void hato__conf_pass_unknown(hato__conf *c);
 /* Forgets all values; rows and defaults stay. */
 void hato__conf_reset(hato__conf *c);
 
@@ -107,6 +111,7 @@ typedef struct hato__conf_sections {
    * section, before its values. NULL refuses it, in the words of err. */
   hato__conf *(*open)(void *arg, const char *kind, const char *name, hato_error *err);
   void *arg;
+  hato__conf_source source; /* FROM_SITE or FROM_FILE; 0: FROM_FILE */
 } hato__conf_sections;
 
 /* Blocks on the file. NOT_FOUND: there is none. INVALID: the text has file,
@@ -115,6 +120,12 @@ hato_status hato__conf_read_file(const char *path, const hato__conf_sections *s,
 /* The same of a text; path is for errors only. */
 hato_status hato__conf_read_text(const char *path, const char *text, size_t n, const hato__conf_sections *s,
                                  hato_error *err);
+
+/* The path of the site's file ($HATO_SITE_CONFIG, else /etc/hato/hato.conf) or of the user's ($HATO_CONFIG,
+ * else hato/hato.conf in $XDG_CONFIG_HOME or ~/.config). False: there can be none. Reads the environment. */
+bool hato__conf_path(hato__conf_source source, char *out, size_t n);
+/* Reads both, as far as they are there, the site's first: the user's values win. Sets s->source. */
+hato_status hato__conf_read_all(hato__conf_sections *s, hato_error *err);
 
 /* ---- getting ------------------------------------------------------------ */
 

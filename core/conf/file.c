@@ -121,7 +121,8 @@ static void flush(ini_text *t) {
   } else if (!unquote(text)) {
     FAIL(t, "%s: %s: the value has no closing quote (a blank and ';' begin a comment)", where, t->key);
   } else {
-    t->rc = hato__conf_set(t->conf, HATO__CONF_FROM_FILE, where, t->key, text, t->err);
+    hato__conf_source source = t->sections->source ? t->sections->source : HATO__CONF_FROM_FILE;
+    t->rc = hato__conf_set(t->conf, source, where, t->key, text, t->err);
     if (t->rc == HATO_NOT_FOUND) { /* that is for a file that is not there */
       t->rc = HATO_INVALID;
       if (t->err != NULL) t->err->status = HATO_INVALID;

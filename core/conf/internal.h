@@ -32,6 +32,7 @@ struct hato__conf {
   size_t n_operands;
   bool dashes;
   size_t before_dashes;
+  bool passes_unknown;
 };
 
 conf_item *conf__item(const hato__conf *c, const char *name);

@@ -79,13 +79,15 @@ static void *clock_thread(void *arg) {
     beat(d, now);
     sweep(d, now);
     if (now >= later_at(d)) dispatcher_outbox_now(d);
+    bool look = now >= d->launch_tick;
     uint64_t at = least(dispatcher_room_retry(d, now), least(look_idle(d, now), look_process(d, now)));
     dispatcher_unlock(d);
+    if (look) dispatcher_launch_look(d, now);
     dispatcher_work_pump(d);
     dispatcher_flush(d);
     dispatcher_lock(d);
     at = least(at, least(d->next_beat, d->next_sweep));
-    at = least(at, least(sched_deadline(d->sched), later_at(d)));
+    at = least(at, least(d->launch_tick, least(sched_deadline(d->sched), later_at(d))));
     if (!d->stopping && at > hato__now()) sleep_until(d, at);
   }
   dispatcher_unlock(d);
@@ -93,7 +95,7 @@ static void *clock_thread(void *arg) {
 }
 
 void dispatcher_clock_soon(dispatcher *d) {
-  if (least(sched_deadline(d->sched), later_at(d)) < d->tick_at) pthread_cond_signal(&d->tick);
+  if (least(d->launch_tick, least(sched_deadline(d->sched), later_at(d))) < d->tick_at) pthread_cond_signal(&d->tick);
 }
 
 hato_status dispatcher_clock_start(dispatcher *d, hato_error *err) {

@@ -9,8 +9,8 @@
  *   {"op":"wait","tasks":"1-9"}  or "all":true; "any":true  one object when they are resolved
  *   {"op":"cancel","tasks":"40-80"} or "all":true   {"cancelled":n}
  *   {"op":"forget","tasks":…} or "all":true         {"forgotten":n}
- *   {"op":"launch","launcher":"local","n":4,"slots":0,"options":["k=v"],"bind":"auto","wait":true}  the
- * launch
+ *   {"op":"launch","profile":"gpu","launcher":"local","n":4,"slots":0,"options":["k=v"],"bind":"auto",
+ *    "argv":[…],"launch_timeout":120,"crash_limit":5,"wait":true,"wait_for":10}  the launch; "print":true: commands
  *   {"op":"launchers"}                              {"launchers":[names]}
  *   {"op":"down"}                                   {"unresolved":n}; the dispatcher then ends
  *   {"op":"reset"}                                  resolves what is unresolved to 19, then ends
@@ -34,6 +34,7 @@ typedef struct dispatcher_options {
   const char *hato_binary; /* daemons and launcher hosts are started from it */
   const uint8_t *secret;   /* 32 bytes that peers elsewhere prove; NULL: none, only local peers */
   const char *secret_file; /* where it can be read, for daemons that share the folder; may be NULL */
+  const char *launches_file; /* where launches are on record, for when this process is killed; NULL: nowhere */
   uint64_t spool_limit;    /* bytes; 0: 10 GiB */
   uint64_t keep_ns;        /* how long kept results live; 0: 7 days */
   uint64_t idle_ns;        /* end after so long without client, task or uncollected result; 0: never */
@@ -76,9 +77,8 @@ hato_status dispatcher_embed(dispatcher *d, net_conn **end, hato_error *err);
 /* Starts n daemons (slots each, 0: as the launcher and -n say) by a launcher; returns at once, its
  * life is told in status and the log. */
 typedef struct dispatcher_launch_request {
-  const char *launcher;       /* "local" */
-  const char *const *options; /* NULL-terminated key=value; may be NULL */
-  int n;                      /* daemons; 0: one with a slot for each core */
+  const char *launcher; /* NULL: local */
+  int n;                /* daemons; 0: one with a slot for each core */
   int slots;        /* each; 0: n == 0 one a core, else one (sharing a machine) or one a granted core */
   const char *bind; /* auto, core, none; NULL auto */
 } dispatcher_launch_request;
@@ -109,6 +109,11 @@ typedef struct dispatcher_serve_options {
   hato__log_level log_level;
   int ready_fd; /* >= 0: gets "ok\n" or "error N words\n" once, then is closed */
 } dispatcher_serve_options;
+/* Ends what the killed dispatcher of a session left with launchers, and removes what is left of the session, which
+ * nobody may serve (BUSY). Blocks, at most about a minute. *left: launches that could not be ended, which stay on
+ * record. */
+hato_status dispatcher_clear(const char *session, const char *hato_binary, const hato__log *log, unsigned *left,
+                             hato_error *err);
 /* Locks and serves the session until its end; blocks. BUSY: another serves it. May use
  * signalfd: SIGTERM and SIGINT end it in order. Only for the hato binary. */
 hato_status dispatcher_serve(const dispatcher_serve_options *o, hato_error *err);

@@ -11,7 +11,8 @@
  *   room.c     room for kept results
  *   control.c  requests in JSON              tasks.c    lists of tasks
  *   waits.c    who waits for which tasks     status.c   the status object
- *   launch.c   launches                      clock.c    the thread that keeps time
+ *   launch.h   launches, in files of their own
+ *   where.c    where daemons dial            clock.c    the thread that keeps time
  *   life.c     create, listen, stop          serve.c    a session's process
  */
 #ifndef HATO_DISPATCHER_INTERNAL_H
@@ -123,6 +124,7 @@ struct worker {
   uint64_t id, launch;
   uint32_t number, member, slots, cores, pid;
   uint64_t joined_wall, done;
+  bool orderly; /* it said that it goes */
   pointers specs;     /* those it has */
   hato__buf hashes;   /* of the objects it has, 32 bytes each */
   hato__link streams; /* open streams that it sends */
@@ -291,8 +293,14 @@ struct dispatcher {
   unsigned n_listeners;
   where where;
   struct launchers *launchers;
+  struct sched_launches *life; /* of launches */
   launch *launches;
   uint64_t next_launch;
+  uint64_t launch_tick;          /* when launches are to be looked at */
+  unsigned askers, leftovers;    /* threads of requests; launches of a killed dispatcher that are being ended */
+  char *launches_file;           /* launches on record; NULL: none are */
+  pthread_mutex_t launches_lock; /* of that file, taken before the other lock */
+  bool launches_written;
 
   /* the clock's thread, and the end */
   pthread_t clock;
@@ -438,14 +446,21 @@ bool dispatcher_tasks_more(client *c);         /* adds the next part to its outb
 void dispatcher_tasks_free(client *c);
 json_t *dispatcher_status_json(dispatcher *d);
 
-/* ---- launch.c ---- */
+/* ---- launches: launch.c, ask.c, launches.c, leftover.c ---- */
 hato_status dispatcher_launch_open(dispatcher *d, hato_error *err);
 void dispatcher_launch_close(dispatcher *d);                                /* without the lock; blocks */
 void dispatcher_launch_asked(client *c, uint32_t token, json_t *request); /* without the lock */
 void dispatcher_launch_list_launchers(client *c, uint32_t token);
 void dispatcher_launch_joined(worker *w); /* with the lock */
 void dispatcher_launch_left(worker *w);
+void dispatcher_launch_worked(worker *w); /* it finished tasks */
 json_t *dispatcher_launch_json(dispatcher *d);
+/* Does what is due about launches; when it is to be called again. Without the lock. */
+uint64_t dispatcher_launch_look(dispatcher *d, uint64_t now);
+/* Begins to end what a killed dispatcher left, by the file of launches. Blocks on that file. */
+void dispatcher_launch_leftovers(dispatcher *d);
+/* Waits until it has ended; how many launches are still on record. */
+unsigned dispatcher_launch_leftovers_wait(dispatcher *d, uint64_t until);
 
 /* ---- clock.c ---- */
 hato_status dispatcher_clock_start(dispatcher *d, hato_error *err);

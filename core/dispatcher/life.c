@@ -1,6 +1,7 @@
 /* A dispatcher's life: create, listen, wait, stop. */
 #include "dispatcher/internal.h"
 
+#include "sched/launches.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +29,7 @@ static bool copy_options(dispatcher *d, const dispatcher_options *o) {
   }
   return copy(&d->session, o->session) && copy(&d->local_dir, o->local_dir) &&
          copy(&d->log_dir, o->log_dir ? o->log_dir : o->local_dir) && copy(&d->hato_binary, o->hato_binary) &&
-         copy(&d->secret_file, o->secret_file);
+         copy(&d->secret_file, o->secret_file) && copy(&d->launches_file, o->launches_file);
 }
 
 static hato_status init_sync(dispatcher *d, hato_error *err) {
@@ -36,6 +37,7 @@ static hato_status init_sync(dispatcher *d, hato_error *err) {
   pthread_condattr_init(&attr);
   pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
   int e = pthread_mutex_init(&d->lock, NULL);
+  if (!e) e = pthread_mutex_init(&d->launches_lock, NULL);
   if (!e) e = pthread_cond_init(&d->tick, &attr);
   if (!e) e = pthread_cond_init(&d->end, &attr);
   pthread_condattr_destroy(&attr);
@@ -241,6 +243,7 @@ void dispatcher_destroy(dispatcher *d) {
   if (!d) return;
   if (d->clock_runs) dispatcher_stop(d);
   if (d->launchers) dispatcher_launch_close(d);
+  sched_launches_destroy(d->life);
   if (d->sched && d->spool) {
     dispatcher_lock(d);
     sched_cancel(d->sched, hato__now(), 1, UINT64_MAX - 1, 0, HATO_RESET);
@@ -257,9 +260,11 @@ void dispatcher_destroy(dispatcher *d) {
   free(d->hato_binary);
   free(d->secret_file);
   dispatcher_where_close(d);
+  free(d->launches_file);
   memset(&d->auth, 0, sizeof d->auth);
   pthread_cond_destroy(&d->tick);
   pthread_cond_destroy(&d->end);
+  pthread_mutex_destroy(&d->launches_lock);
   pthread_mutex_destroy(&d->lock);
   free(d);
 }

@@ -10,6 +10,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#define CLEAR_NS (45 * HATO__SEC)
+
 typedef struct server {
   const dispatcher_serve_options *o;
   hato__session *session;
@@ -78,9 +80,10 @@ static void listening(void *arg) {
   if (publish(s, &err)) hato__warn(&s->log, "SESSION-ADDRESS", "its address was not renewed: %s", err.text);
 }
 
-static hato_status start(server *s, hato_error *err) {
-  char secret_file[4096];
-  if (!hato__session_path(s->session, "secret", secret_file, sizeof secret_file))
+static hato_status create(server *s, hato_error *err) {
+  char secret_file[4096], launches_file[4096];
+  if (!hato__session_path(s->session, "secret", secret_file, sizeof secret_file) ||
+      !hato__session_path(s->session, "launches", launches_file, sizeof launches_file))
     return hato__fail(err, HATO_INVALID, "the session's folder has too long a path");
   dispatcher_options o = {.session = hato__session_name(s->session),
                           .local_dir = hato__session_local_dir(s->session),
@@ -88,6 +91,7 @@ static hato_status start(server *s, hato_error *err) {
                           .hato_binary = s->o->hato_binary,
                           .secret = s->secret,
                           .secret_file = secret_file,
+                          .launches_file = launches_file,
                           .spool_limit = s->o->spool_limit,
                           .keep_ns = s->o->keep_ns,
                           .idle_ns = s->o->idle_ns,
@@ -100,7 +104,11 @@ static hato_status start(server *s, hato_error *err) {
                           .listening = listening,
                           .listening_arg = s,
                           .log = s->log};
-  hato_status st = dispatcher_create(&o, &s->d, err);
+  return dispatcher_create(&o, &s->d, err);
+}
+
+static hato_status start(server *s, hato_error *err) {
+  hato_status st = create(s, err);
   if (!st) st = dispatcher_listen(s->d, hato__session_local_url(s->session), err);
   for (const char *const *u = s->o->listen; !st && u && *u; u++) st = dispatcher_listen(s->d, *u, err);
   return st;
@@ -149,6 +157,7 @@ hato_status dispatcher_serve(const dispatcher_serve_options *o, hato_error *err)
     hato__notice(&s.log, "SESSION-START", "session %s is up at %s", hato__session_name(s.session),
                  dispatcher_url(s.d, 0));
   say_ready(o->ready_fd, st, why.text);
+  if (!st) dispatcher_launch_leftovers(s.d);
   if (!st) run(&s);
   if (st) hato__error(&s.log, "SESSION-FAILED", "%s", why.text);
   dispatcher_destroy(s.d);
@@ -156,5 +165,24 @@ hato_status dispatcher_serve(const dispatcher_serve_options *o, hato_error *err)
   hato__session_close(s.session);
   memset(s.secret, 0, sizeof s.secret);
   if (st && err) *err = why;
+  return st;
+}
+
+hato_status dispatcher_clear(const char *session, const char *hato_binary, const hato__log *log, unsigned *left,
+                             hato_error *err) {
+  dispatcher_serve_options o = {.session = session, .hato_binary = hato_binary};
+  server s = {.o = &o, .log = *log, .publishing = PTHREAD_MUTEX_INITIALIZER};
+  *left = 0;
+  hato_status st = open_session(&s, err);
+  bool locked = s.session && hato__session_locked(s.session);
+  if (!st) st = create(&s, err);
+  if (!st) {
+    dispatcher_launch_leftovers(s.d);
+    *left = dispatcher_launch_leftovers_wait(s.d, hato__now() + CLEAR_NS);
+  }
+  dispatcher_destroy(s.d);
+  if (locked) hato__session_remove(s.session);
+  hato__session_close(s.session);
+  memset(s.secret, 0, sizeof s.secret);
   return st;
 }

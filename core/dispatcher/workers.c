@@ -152,6 +152,7 @@ static void results_group(worker *w, const net_frame *f, const proto_result *r, 
   client *to = whole && f->data ? whole_frame_to(d, w, r, n) : NULL;
   if (to) dispatcher_outbox_data(&to->peer, f->data, f->header, PROTO_HEADER + f->len);
   for (uint32_t i = 0; i < n; i++) one_result(w, now, &r[i], &p, !to);
+  dispatcher_launch_worked(w);
   pass_end(&p);
   dispatcher_unlock(d);
 }
@@ -201,6 +202,7 @@ static hato_status on_drain(worker *w, const net_frame *f, hato_error *err) {
   hato_status st = proto_drain_decode(&now, f->body, f->len, err);
   if (st) return st;
   dispatcher_lock(w->peer.d);
+  w->orderly = true;
   sched_daemon_draining(w->peer.d->sched, hato__now(), w->handle);
   dispatcher_unlock(w->peer.d);
   return HATO_OK;
@@ -238,6 +240,9 @@ hato_status dispatcher_workers_frame(worker *w, const net_frame *f, hato_error *
   case PROTO_DRAIN:
     return on_drain(w, f, err);
   case PROTO_GOODBYE:
+    dispatcher_lock(w->peer.d);
+    w->orderly = true;
+    dispatcher_unlock(w->peer.d);
     net_close(w->peer.conn, HATO_OK, "goodbye");
     return HATO_OK;
   default:
