@@ -135,7 +135,7 @@ class Life(Served):
                 server = self.serve()
                 client, daemon = self.client(server), self.daemon(server)
                 running = self.real_daemon(server)
-                first = client.submit(client.specification(["x"]), count=1000)
+                first = client.submit(client.specification(["sleep", "1000"]), count=1000)
                 asked = self.ask(server, op)
                 self.assertEqual(asked["unresolved"], 1000)
                 try:
