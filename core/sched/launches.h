@@ -106,10 +106,9 @@ void sched_launches_cancelled(sched_launches *l, uint64_t now, uint64_t id);
 sched_member_state sched_launches_state(const sched_launches *l, uint64_t id, uint32_t member);
 /* When the member came into its state; 0: not known. */
 uint64_t sched_launches_since(const sched_launches *l, uint64_t id, uint32_t member);
-/* Some launchers do not tell their members which they are. A member for a daemon of such a launch to join (and
- * leave) as: one that is neither connected nor ended, of those that are likest to connect. What the launcher
- * says of a member may then be another daemon's: no single one may be ended. False: there is none.
- * O(members). */
+/* Some launchers do not tell their members which they are. A member for a daemon of such a launch to join
+ * (and leave) as: one that is neither connected nor ended, of those likest to connect. What the launcher says
+ * of a member may then be another daemon's: no single one may be ended. False: there is none. O(members). */
 bool sched_launches_vacant(const sched_launches *l, uint64_t id, uint32_t *member);
 /* False: no such launch. */
 bool sched_launches_count(const sched_launches *l, uint64_t id, sched_launch_counts *out);
