@@ -271,6 +271,18 @@ static hato_status find_module(launchers__suite *s, const char *name_or_path, ha
   return launchers_known(s->h, name_or_path, &none, err);
 }
 
+/* A folder that members write their logs to: other machines do not see this one's /tmp. */
+static hato_status make_logs(launchers__suite *s, char **out, hato_error *err) {
+  bool here = launchers__suite_open(s) && (s->info->flags & HATO_LAUNCHER_SHARES_HOST) != 0;
+  char *folder = here ? strdup("/tmp") : realpath(".", NULL);
+  char *path = folder != NULL ? hato__printf("%s/hato-conform-XXXXXX", folder) : NULL;
+  free(folder);
+  *out = path;
+  s->log_dir = path != NULL ? mkdtemp(path) : NULL;
+  if (s->log_dir != NULL) return HATO_OK;
+  return hato__fail_errno(err, "cannot make a folder for logs in %s", here ? "/tmp" : "the current folder");
+}
+
 hato_status launchers_conform(launchers *h, const char *name_or_path, const launchers_conformance *c,
                               hato_error *err) {
   hato_error local;
@@ -278,17 +290,18 @@ hato_status launchers_conform(launchers *h, const char *name_or_path, const laun
   hato__error_clear(err);
   launchers__suite *s = calloc(1, sizeof *s);
   if (s == NULL) return hato__fail(err, HATO_NO_MEMORY, "no memory for the suite");
-  char made[] = "/tmp/hato-conform-XXXXXX";
   s->h = h;
   s->options = c->options;
   s->patience_ms = c->patience_ms != 0 ? c->patience_ms : 60000;
   hato__random(&s->salt, sizeof s->salt);
-  s->log_dir = c->log_dir != NULL ? c->log_dir : mkdtemp(made);
-  hato_status rc = s->log_dir != NULL ? find_module(s, name_or_path, err)
-                                      : hato__fail_errno(err, "the folder %s", made);
+  s->log_dir = c->log_dir;
+  char *made = NULL;
+  hato_status rc = find_module(s, name_or_path, err);
+  if (rc == HATO_OK && s->log_dir == NULL) rc = make_logs(s, &made, err);
   if (rc == HATO_OK) rc = run_checks(s, c, err);
   launchers__line_close(s->line, true);
-  if (c->log_dir == NULL && s->log_dir != NULL) launchers__suite_remove_logs(s);
+  if (made != NULL && s->log_dir != NULL) launchers__suite_remove_logs(s);
+  free(made);
   launchers_info_free(s->info);
   free(s->path);
   free(s);

@@ -195,7 +195,9 @@ typedef enum launchers_verdict {
 typedef struct launchers_conformance {
   const char *const *options; /* key=value, for its launches; NULL: none */
   uint32_t patience_ms;       /* how long to wait for a launch to run or end; 0: 60,000 */
-  const char *log_dir;        /* NULL: a folder made and removed */
+  /* Seen by members' machines, too. NULL: a folder made and removed, in the current one, or in /tmp
+   * when members run on this machine. */
+  const char *log_dir;
   void (*report)(void *arg, const char *check, launchers_verdict verdict, const char *words);
   void *arg;
 } launchers_conformance;

@@ -1,5 +1,6 @@
 /* Which launchers there are, one in full, and the conformance suite. */
 #include "launchers/host.h"
+#include "base/clock.h"
 #include "cli/verbs.h"
 
 #include <string.h>
@@ -7,6 +8,16 @@
 static const hato__conf_row rows[] = {
     {.name = "option", .short_name = 'o', .type = HATO__CONF_LIST, .metavar = "KEY=VALUE",
      .help = "Of test: an option for its launches."},
+    {.name = "patience",
+     .type = HATO__CONF_DURATION,
+     .def = "1m",
+     .min = (int64_t)HATO__SEC,
+     .max = 24 * 3600 * (int64_t)HATO__SEC,
+     .help = "Of test: how long a launch may take to run, and how long to end, before that is a failure. A "
+             "queue may need more."},
+    {.name = "log-dir", .metavar = "DIR", .type = HATO__CONF_STRING,
+     .help = "Of test: a folder for members' logs that their machines see, too. By default one is made in the "
+             "current folder, or in /tmp for a launcher whose members run on this machine, and removed."},
     {.name = "what", .type = HATO__CONF_OPERANDS, .metavar = "show NAME | test NAME-OR-PATH", .min = 0, .max = 2,
      .help = "Show one launcher with its options, or run the conformance suite on one, a site's own too."},
 };
@@ -82,6 +93,8 @@ static int test(cli *c, launchers *h, const char *name) {
   hato_error err;
   tally t = {.c = c};
   launchers_conformance q = {.options = hato__conf_get_list(c->conf, "option", NULL), .report = report, .arg = &t};
+  q.patience_ms = (uint32_t)(hato__conf_get_duration(c->conf, "patience") / HATO__MS);
+  q.log_dir = hato__conf_get_str(c->conf, "log-dir");
   hato_status st = launchers_conform(h, name, &q, &err);
   if (!c->json && (st == HATO_OK || st == HATO_ABORTED))
     printf("%u passed, %u failed, %u left out\n", t.passed, t.failed, t.left_out);
@@ -114,8 +127,8 @@ const cli_verb cli_launchers = {.name = "launchers",
                                 .operands = "[show NAME | test NAME-OR-PATH]",
                                 .text = "Modules are looked for in HATO_LAUNCHERS_PATH and in lib/hato/launchers beside hato.\n",
                                 .examples = "hato launchers show local\tits options\n"
-                                            "hato launchers test ./mine.so\tdoes a site's own launcher keep the contract?\n",
+                                            "hato launchers test ./mine.so -o queue=short\tdoes a site's own launcher keep the contract?\n",
                                 .rows = rows,
-                                .n_rows = 2,
+                                .n_rows = sizeof rows / sizeof *rows,
                                 .flags = CLI_NO_SESSION_ROWS | CLI_REPORTS,
                                 .run = run};
