@@ -72,3 +72,7 @@ foreach(name slurm pbs ssh)
     list(APPEND HATO_MODULES hato_launcher_${name})
   endif()
 endforeach()
+if(TARGET hato_launcher_pbs) # what qstat writes; the shared library, as Debian's archive is not PIC
+  target_include_directories(hato_launcher_pbs SYSTEM PRIVATE ${JANSSON_INCLUDE_DIRS})
+  target_link_libraries(hato_launcher_pbs PRIVATE ${JANSSON_SHARED})
+endif()
