@@ -51,19 +51,7 @@ int pbs_qdel(const hato_host *h, const char *const *ids, uint32_t n) { return en
 
 /* ---- cancel ---- */
 
-/* By the names of what lives: of an array whose first jobs ended Slurm may have forgotten the number. */
-static int cancel_slurm(pbs *p, const hato_host *h, const hato_launch *l, const pbs_record *r) {
-  pbs_answer a;
-  uint32_t n = 0;
-  int rc = pbs_ask(p, h, PBS_SLURM, NULL, 0, &a);
-  if (rc != HATO_OK) return rc;
-  const char **ids = pbs_live_ids(h, l, r, &a, &n);
-  if (ids == NULL) return h->fail(h, HATO_NO_MEMORY, "no memory");
-  return n > 0 ? pbs_qdel(h, ids, n) : HATO_OK;
-}
-
-/* Slurm's qdel knows whole arrays only, since the last job of one has the number of all: its own
- * command, which is where its qsub is, knows the others. */
+/* Slurm's qdel ends whole arrays only; its own command, which is where its qsub is, knows their jobs. */
 static int cancel_members(const hato_host *h, const hato_launch *l, const pbs_record *r, const uint32_t *members,
                           uint32_t n) {
   const char **ids = h->alloc(h, n * sizeof *ids);
@@ -79,13 +67,13 @@ static int cancel_members(const hato_host *h, const hato_launch *l, const pbs_re
 }
 
 int pbs_cancel(void *state, const hato_host *h, const hato_launch *l, const uint32_t *members, uint32_t n) {
+  (void)state;
   pbs_record r;
   const char *ids[PBS_JOBS_MAX];
   uint32_t found = 0;
   if (!pbs_read_record(l->record, l->record_len, l->count, &r))
     return h->fail(h, HATO_NOT_FOUND, "the record of launch %s is not of pbs", l->tag);
   if (n > 0) return cancel_members(h, l, &r, members, n);
-  if (r.dialect == PBS_SLURM) return cancel_slurm(state, h, l, &r);
   for (uint32_t k = 0; k < r.n; k++) {
     if (r.seq[k] != 0 && (ids[found] = pbs_job_id(h, &r, k, l->count)) != NULL) found++;
   }
@@ -103,9 +91,10 @@ static bool by_tag(const hato_host *h, const hato_launch *l, const pbs_answer *a
     uint64_t seq;
     int64_t index;
     uint32_t k;
-    if (j->index >= 0 || !pbs_is_live(j) || !pbs_is_ours(h, j, l, r->n, &k)) continue;
-    live = true;
-    /* In the order of their numbers: the lowest of Slurm's is that of the array. */
+    bool lives = pbs_is_live(j);
+    /* The lowest of Slurm's is the number of the array, also when that job of it has ended. */
+    if (j->index >= 0 || (!lives && r->dialect != PBS_SLURM) || !pbs_is_ours(h, j, l, r->n, &k)) continue;
+    live |= lives;
     if (r->seq[k] != 0 || !pbs_parse_id(j->id, &seq, &index, &suffix)) continue;
     r->seq[k] = seq;
     if (strlen(suffix) < sizeof r->suffix) strcpy(r->suffix, suffix);
