@@ -126,8 +126,9 @@ int pbs_launch(void *state, const hato_host *h, const hato_launch_request *r, ha
   for (uint32_t k = 0; k < rec.n; k++) {
     rc = submit(h, r, &rec, k, false);
     if (rc == HATO_OK) continue;
-    /* What was refused is not there; of the rest who knows. */
-    if (k > 0 || rc != HATO_INVALID) undo(p, h, r, &rec);
+    /* What was refused is not there; whose qsub did not come back, or told no id, may be. */
+    bool unsure = rc == HATO_AGAIN || rc == HATO_INTERRUPTED || rc == HATO_PROTOCOL || rc == HATO_TOO_LARGE;
+    if (k > 0 || unsure) undo(p, h, r, &rec);
     return rc;
   }
   for (uint32_t k = 0; k < rec.n; k++) {

@@ -43,11 +43,12 @@ static void complete(const hato_host *h, const hato_launch *l, const char *dir, 
   if (n.there && m->host == NULL && n.host[0] != 0) m->host = h->format(h, "%s", n.host);
 }
 
-/* An array's subjob that is not told of by itself is as the array says. */
+/* A subjob that is not told of by itself is as its array says, unless that has begun. */
 static bool by_parent(const hato_host *h, const pbs_job *parent, hato_member *m) {
   pbs_meaning(h, parent, m);
-  if (m->state == HATO_MEMBER_RUNNING) m->state = HATO_MEMBER_QUEUED;
-  if (m->state == HATO_MEMBER_ENDED) m->flags &= ~HATO_MEMBER_EXIT_KNOWN; /* that of all together */
+  if (parent->state == 'B' || (m->state != HATO_MEMBER_QUEUED && m->state != HATO_MEMBER_ENDED)) return false;
+  m->flags &= ~HATO_MEMBER_EXIT_KNOWN; /* that of all together */
+  m->exit_code = m->signal = 0;
   return true;
 }
 

@@ -30,7 +30,7 @@ typedef struct kept_event {
   size_t record_len;
   uint32_t number;
   hato_member_state state;
-  bool exit_known;
+  bool exit_known, cancelled, never;
   int exit_code, signal;
   char reason[256], host[64], job[64], log_path[256], log_tail[1024];
   launchers_plan_result plan;
@@ -59,6 +59,8 @@ static inline void bench_event(void *arg, const launchers_event *e) {
     k->number = e->member->number;
     k->state = e->member->state;
     k->exit_known = e->member->exit_known;
+    k->cancelled = e->member->cancelled;
+    k->never = e->member->never;
     k->exit_code = e->member->exit_code;
     k->signal = e->member->signal;
     (void)snprintf(k->reason, sizeof k->reason, "%s", e->member->reason);
