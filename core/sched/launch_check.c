@@ -64,11 +64,12 @@ static const char *check_line(const sched_launches *l, const s_line *line) {
   }
   MUST(launches == line->launches, "launches of a line counted wrongly");
   MUST(!line->pending || failed <= line->pending, "more failures in launches than in their line's round");
-  MUST((line->pending != 0) == (line->due.at != UINT64_MAX), "a round with no time, or a time without a round");
+  MUST((line->pending != 0) == (line->due.at != UINT64_MAX), "a round with no time, or the reverse");
   MUST(!line->given_up || !line->pending, "a line given up that waits");
   MUST(line->given_up || !line->crashes || line->crashes < line->rules.crash_limit,
        "too many rounds in a row, and not given up");
-  MUST(launches || line->pending || line->owed || hato__linked(&line->giving_up), "a line with nothing left");
+  MUST(launches || line->pending || line->owed, "a line with nothing left");
+  MUST(launches || !hato__linked(&line->giving_up), "a line without a launch, not yet said to be given up");
   return NULL;
 }
 

@@ -35,8 +35,7 @@ void sched__line_free(sched_launches *l, s_line *line) {
 }
 
 void sched__line_settle(sched_launches *l, s_line *line) {
-  if (!line->launches && !line->pending && !line->owed && !hato__linked(&line->giving_up))
-    sched__line_free(l, line);
+  if (!line->launches && !line->pending && !line->owed) sched__line_free(l, line);
 }
 
 static uint64_t backoff(const s_line *line) {

@@ -188,10 +188,9 @@ uint32_t sched_launches_crashes(const sched_launches *l, uint64_t id, uint64_t *
 static bool step(sched_launches *l, sched_launch_action *out) {
   s_due *due = l->heap_n ? l->heap[0] : NULL;
   hato__link *at;
-  if ((at = hato__list_pop(&l->giving_up))) {
-    s_line *line = HATO__ENTRY(at, s_line, giving_up);
+  if ((at = hato__list_pop(&l->giving_up))) { /* before the launch whose members failed is over */
+    const s_line *line = HATO__ENTRY(at, s_line, giving_up);
     *out = (sched_launch_action){.type = SCHED_LAUNCH_GIVE_UP, .launch = line->id, .count = line->crashes};
-    sched__line_settle(l, line);
   } else if (due && due->at <= l->now) {
     if (due->line)
       sched__line_replace(l, HATO__ENTRY(due, s_line, due), out);

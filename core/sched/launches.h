@@ -90,8 +90,8 @@ enum {
   SCHED_MEMBER_CANCELLED = 1, /* ENDED: it was somebody's wish: not a failure */
   SCHED_MEMBER_NEVER = 2,     /* QUEUED, for good: to be ended, and nothing put in its place */
 };
-void sched_launches_told(sched_launches *l, uint64_t now, uint64_t id, uint32_t member, sched_member_state state,
-                         unsigned flags);
+void sched_launches_told(sched_launches *l, uint64_t now, uint64_t id, uint32_t member,
+                         sched_member_state state, unsigned flags);
 /* The connection of a member came, or went; orderly: it said goodbye. */
 void sched_launches_joined(sched_launches *l, uint64_t now, uint64_t id, uint32_t member);
 void sched_launches_left(sched_launches *l, uint64_t now, uint64_t id, uint32_t member, bool orderly);
@@ -115,7 +115,7 @@ bool sched_launches_count(const sched_launches *l, uint64_t id, sched_launch_cou
 /* Rounds that failed in a row, and when the next replacement is due (0: none), of the line that launch id
  * belongs to. */
 uint32_t sched_launches_crashes(const sched_launches *l, uint64_t id, uint64_t *due);
-/* The line of this first launch is alive: it has launches, or replacements or a GIVE_UP to come. */
+/* The line of this first launch is alive: it has launches, or a replacement of its members is to come. */
 bool sched_launches_lives(const sched_launches *l, uint64_t line);
 
 /* At most max actions of what is due at now; call until it gives fewer. */

@@ -1,5 +1,6 @@
 /*
  * sim [small|1000|large|makespan|bench] [--seed N] [--seeds COUNT] [--daemons N] [--tasks N] ...
+ * sim launches [--seed N] [--seeds COUNT] [--members N]
  * Runs the seeded simulator; on a failure it says which line replays it.
  */
 #include "sim.h"
@@ -43,6 +44,7 @@ static sim_options huge(uint64_t seed, uint32_t daemons, uint64_t tasks) {
 typedef struct arguments {
   sim_options o;
   uint64_t seeds;
+  uint32_t members;
   bool shaped; /* an option says what the world is like: not the seed */
 } arguments;
 
@@ -50,6 +52,7 @@ static bool option(arguments *a, const char *name, uint64_t n) {
   sim_options *o = &a->o;
   if (!strcmp(name, "--seeds")) return a->seeds = n, true;
   if (!strcmp(name, "--seed")) return o->seed = n, a->seeds = 1, true;
+  if (!strcmp(name, "--members")) return a->members = (uint32_t)n, n <= 1000000;
   a->shaped = true;
   if (!strcmp(name, "--daemons")) return o->daemons = (uint32_t)n, n > 0;
   if (!strcmp(name, "--tasks")) return o->tasks = n, n > 0;
@@ -64,7 +67,8 @@ static bool option(arguments *a, const char *name, uint64_t n) {
 
 static int usage(void) {
   fputs("usage: sim [small|1000|large|makespan|bench] [--seed N] [--seeds COUNT] [--daemons N] [--tasks N]\n"
-        "           [--array MAX] [--slots MAX] [--kinds MASK] [--faults N] [--grace 0|1] [--steps 0|1]\n",
+        "           [--array MAX] [--slots MAX] [--kinds MASK] [--faults N] [--grace 0|1] [--steps 0|1]\n"
+        "       sim launches [--seed N] [--seeds COUNT] [--members N]\n",
         stderr);
   return 2;
 }
@@ -82,6 +86,7 @@ int main(int argc, char **argv) {
   if (a.o.daemons <= 100) a.o.check_every = 1;
   if (!strcmp(mode, "makespan")) return sim_makespan(a.seeds, a.seeds <= 10);
   if (!strcmp(mode, "bench")) return sim_bench();
+  if (!strcmp(mode, "launches")) return sim_launches(a.o.seed, a.seeds, a.members);
   if (strcmp(mode, "small") && strcmp(mode, "large") && strcmp(mode, "1000")) return usage();
   uint64_t first = a.o.seed;
   for (uint64_t seed = first; seed < first + a.seeds; seed++) {

@@ -86,7 +86,8 @@ typedef enum sim_event_type {
   EV_TAKEN,
   EV_CHAOS,
   EV_RECONNECT,
-  EV_LEAVE
+  EV_LEAVE,
+  EV_LAUNCH /* of the worlds of launches */
 } sim_event_type;
 typedef struct sim_event {
   uint64_t at, seq;
@@ -96,6 +97,7 @@ typedef struct sim_event {
   uint64_t duration; /* REPORT: of the finished task `first`, if count */
   uint64_t started;  /* REPORT: a task that started, or 0 */
   uint32_t started_attempt;
+  uint32_t what; /* LAUNCH */
   struct sim_event *next;
 } sim_event;
 
@@ -182,5 +184,7 @@ void sim_check(sim *w);
 
 int sim_makespan(uint64_t seeds, bool verbose);
 int sim_bench(void);
+/* launches.c; members: of the first launch, 0: as the seed says */
+int sim_launches(uint64_t first, uint64_t seeds, uint32_t members);
 
 #endif
