@@ -189,6 +189,7 @@ static void without_plan(launch *l, hato_status status, const char *words) {
 static bool take_plan(launch *l, const launchers_plan_result *r, plan *p) {
   l->plan_flags = r->flags;
   l->member_first = r->member_first;
+  l->numbered = r->member_env != NULL || r->count == 1;
   if (!enliven(l, r->count)) return false;
   /* Daemons here end with their connection: nothing that would have to be found again. */
   l->recorded = (r->flags & HATO_LAUNCHER_SHARES_HOST) == 0 || l->asked->argv;
@@ -351,7 +352,8 @@ static void end_member(dispatcher *d, const sched_launch_action *a) {
   hato__warn(&d->log, "LAUNCH-MEMBER-ENDED", "launch %llu, member %u (%s %s): it is ended: %s",
              (unsigned long long)l->id, a->member, l->asked->launcher, m->job ? m->job : "-",
              m->why ? m->why : m->reason ? m->reason : "it can never run");
-  hato_status st = launchers_cancel_member(d->launchers, l->id, a->member, &err);
+  /* Of members that do not know their numbers none can be meant alone. */
+  hato_status st = l->numbered ? launchers_cancel_member(d->launchers, l->id, a->member, &err) : HATO_NOT_SUPPORTED;
   if (st != HATO_NOT_SUPPORTED) return;
   sched_launch_counts n;
   if (sched_launches_count(d->life, l->id, &n) && n.by_state[SCHED_MEMBER_CONNECTED] == 0)
@@ -538,9 +540,18 @@ static launch_member *member_of(const worker *w, launch **launch_out, unsigned *
   return &l->members[*number];
 }
 
+/* A daemon that was not told which member it is stands for one that has not come yet. */
+static void number_daemon(worker *w) {
+  launch *l = w->launch ? dispatcher_launch_find(w->peer.d, w->launch) : NULL;
+  uint32_t number;
+  if (!l || l->numbered || !sched_launches_vacant(w->peer.d->life, l->id, &number)) return;
+  w->member = l->member_first + number;
+}
+
 void dispatcher_launch_joined(worker *w) {
   launch *l;
   unsigned number;
+  number_daemon(w);
   launch_member *m = member_of(w, &l, &number);
   if (!m) return;
   m->came = true;
