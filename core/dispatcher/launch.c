@@ -77,14 +77,18 @@ void dispatcher_launch_drop(launch *l) {
   free(l);
 }
 
+static bool may_be_forgotten(const launch *l) {
+  return l->over && !l->waiter && !l->recorded && !sched_launches_lives(l->d->life, l->id);
+}
+
 /* Of those that are over only the last are remembered. */
 static void forget_old(dispatcher *d) {
   unsigned over = 0;
   launch *l, *next;
-  HASH_ITER(hh, d->launches, l, next) over += l->over && !l->waiter && !l->recorded;
+  HASH_ITER(hh, d->launches, l, next) over += may_be_forgotten(l);
   HASH_ITER(hh, d->launches, l, next) {
     if (over <= OVER_MAX) return;
-    if (!l->over || l->waiter || l->recorded) continue;
+    if (!may_be_forgotten(l)) continue;
     dispatcher_launch_drop(l);
     over--;
   }
@@ -104,7 +108,7 @@ static bool settled(const launch *l, uint64_t now) {
   if (!l->submitted || !sched_launches_count(l->d->life, l->id, &n)) return false;
   uint32_t held = n.by_state[SCHED_MEMBER_SUBMITTED] + n.by_state[SCHED_MEMBER_QUEUED];
   uint32_t coming = n.by_state[SCHED_MEMBER_ASKED] + (l->asked->argv ? 0 : n.by_state[SCHED_MEMBER_STARTING]);
-  return coming == 0 && (held == 0 || now >= l->wait_until);
+  return coming <= l->n_ending && (held == 0 || now >= l->wait_until);
 }
 
 static void answer_if_settled(launch *l, uint64_t now) {
@@ -341,23 +345,34 @@ hato_status dispatcher_launch_begin(dispatcher *d, asked *a, uint64_t line, unsi
 
 /* ---- what sched has to say ---- */
 
+static void set_ending(launch *l, launch_member *m, bool ending) {
+  if (m->ending != ending) l->n_ending += ending ? 1u : UINT_MAX; /* one more, or one less */
+  m->ending = ending;
+}
+
+/* A launcher that ends whole launches only does so when no member is left that is not to be ended. */
+static void end_whole(launch *l) {
+  sched_launch_counts n;
+  if (l->n_ending == 0 || l->cancelled || !sched_launches_count(l->d->life, l->id, &n)) return;
+  if (n.by_state[SCHED_MEMBER_ENDED] + l->n_ending < l->count) return;
+  launchers_cancel(l->d->launchers, l->id, NULL);
+}
+
 static void end_member(dispatcher *d, const sched_launch_action *a) {
   launch *l = dispatcher_launch_find(d, a->launch);
   if (!l || a->member >= l->count) return;
   launch_member *m = &l->members[a->member];
   hato_error err = {0};
   bool never = sched_launches_state(d->life, l->id, a->member) == SCHED_MEMBER_QUEUED;
-  if (!never) m->why = m->came ? "its connection was lost, and it did not come back in time"
+  if (!never) m->why = m->came ? "its connection ended, and it neither ended nor came back in time"
                                : "it did not connect in time after it began";
+  set_ending(l, m, true);
   hato__warn(&d->log, "LAUNCH-MEMBER-ENDED", "launch %llu, member %u (%s %s): it is ended: %s",
              (unsigned long long)l->id, a->member, l->asked->launcher, m->job ? m->job : "-",
              m->why ? m->why : m->reason ? m->reason : "it can never run");
   /* Of members that do not know their numbers none can be meant alone. */
   hato_status st = l->numbered ? launchers_cancel_member(d->launchers, l->id, a->member, &err) : HATO_NOT_SUPPORTED;
-  if (st != HATO_NOT_SUPPORTED) return;
-  sched_launch_counts n;
-  if (sched_launches_count(d->life, l->id, &n) && n.by_state[SCHED_MEMBER_CONNECTED] == 0)
-    launchers_cancel(d->launchers, l->id, NULL);
+  if (st == HATO_NOT_SUPPORTED) end_whole(l);
 }
 
 static void give_up(dispatcher *d, const sched_launch_action *a) {
@@ -466,6 +481,7 @@ static void member_event(launch *l, const launchers_member *e) {
   if (*e->host) replace(&m->host, e->host);
   replace(&m->job, e->job);
   if (ended) replace(&m->log_tail, e->log_tail);
+  if (ended) set_ending(l, m, false);
   sched_launches_told(d->life, hato__now(), l->id, e->number, (sched_member_state)states[e->state],
                       (e->cancelled ? SCHED_MEMBER_CANCELLED : 0u) | (e->never ? SCHED_MEMBER_NEVER : 0u));
   note_state(l, e->number);
@@ -551,11 +567,13 @@ static void number_daemon(worker *w) {
 void dispatcher_launch_joined(worker *w) {
   launch *l;
   unsigned number;
+  if (!w->peer.d->life) return;
   number_daemon(w);
   launch_member *m = member_of(w, &l, &number);
   if (!m) return;
   m->came = true;
   m->why = NULL;
+  set_ending(l, m, false);
   replace(&m->host, w->host);
   replace(&m->reason, NULL);
   sched_launches_joined(l->d->life, hato__now(), l->id, number);
@@ -567,7 +585,7 @@ void dispatcher_launch_joined(worker *w) {
 void dispatcher_launch_left(worker *w) {
   launch *l;
   unsigned number;
-  if (!member_of(w, &l, &number)) return;
+  if (!w->peer.d->life || !member_of(w, &l, &number)) return;
   sched_launches_left(l->d->life, hato__now(), l->id, number, w->orderly || l->d->asked_stop);
   note_state(l, number);
   launchers_member_known(l->d->launchers, l->id, number, false);
@@ -575,7 +593,7 @@ void dispatcher_launch_left(worker *w) {
 }
 
 void dispatcher_launch_worked(worker *w) {
-  if (w->launch) sched_launches_worked(w->peer.d->life, w->launch);
+  if (w->launch && w->peer.d->life) sched_launches_worked(w->peer.d->life, w->launch);
 }
 
 /* ---- the host's life ---- */

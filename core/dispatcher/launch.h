@@ -37,6 +37,7 @@ typedef struct launch_member {
   uint8_t shown; /* the state last told, for … */
   uint64_t since_wall;
   bool exit_known, came; /* came: it was connected once */
+  bool ending;           /* it was to be ended, and has not yet */
   int exit_code, signal;
   char *reason, *host, *job, *log_tail; /* NULL: none */
   const char *why; /* why we ended it ourselves; static; NULL: we did not */
@@ -48,6 +49,7 @@ struct launch {
   asked *asked;
   unsigned wanted;     /* members asked for; 0: not said */
   unsigned count;      /* that it has; 0 before the plan */
+  unsigned n_ending;   /* members that are `ending` */
   unsigned plan_flags; /* HATO_LAUNCHER_* */
   unsigned member_first;
   launch_member *members;
