@@ -16,6 +16,9 @@ static const hato__conf_row rows[] = {
 static int run(cli *c) {
   char binary[4096];
   hato_error err = {0};
+  uint16_t low, high;
+  int code = cli_ports(c, &low, &high);
+  if (code) return code;
   dispatcher_serve_options o = {.session = hato__conf_get_str(c->conf, "session"),
                                 .listen = hato__conf_get_list(c->conf, "listen", NULL),
                                 .force = hato__conf_get_bool(c->conf, "force"),
@@ -24,6 +27,10 @@ static int run(cli *c) {
                                 .spool_limit = hato__conf_get_size(c->conf, "spool-limit"),
                                 .keep_ns = hato__conf_get_duration(c->conf, "keep"),
                                 .heartbeat_ms = (uint32_t)(hato__conf_get_duration(c->conf, "heartbeat") / 1000000),
+                                .dial_hosts = hato__conf_get_list(c->conf, "dial-host", NULL),
+                                .interfaces = hato__conf_get_list(c->conf, "interface", NULL),
+                                .port_low = low,
+                                .port_high = high,
                                 .hato_binary = cli_binary(binary, sizeof binary),
                                 .log_fd = STDERR_FILENO,
                                 .log_level = c->log.level,

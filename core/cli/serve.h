@@ -12,6 +12,10 @@ int cli_end_session(cli *c, const hato__address *a, const char *op, json_int_t *
 /* The daemons that the verb's options describe; waits until they are connected, or says what became of them. */
 int cli_launch_daemons(cli *c, hato_pool *pool);
 
+/* What --port says: a port or a range of them; zeros when it says nothing. Returns an exit code, having said
+ * what was wrong. */
+int cli_ports(cli *c, uint16_t *low, uint16_t *high);
+
 /* Options that several verbs have: of `up` and `dispatcher`, which make a session, and of `up` and
  * `launch`, which start daemons. */
 #define SERVE_ROWS                                                                                                     \
@@ -19,6 +23,21 @@ int cli_launch_daemons(cli *c, hato_pool *pool);
    .type = HATO__CONF_LIST,                                                                                            \
    .metavar = "URL",                                                                                                   \
    .help = "Also listen there, for daemons and clients on other machines: tcp://host:port; port 0 takes a free one."}, \
+      {.name = "port",                                                                                                 \
+       .type = HATO__CONF_STRING,                                                                                      \
+       .metavar = "N|A-B",                                                                                             \
+       .help = "Where launched daemons on other machines dial: this port, or the first free one of this range, as "    \
+               "a firewall lets through. Default: any free one."},                                                     \
+      {.name = "dial-host",                                                                                            \
+       .type = HATO__CONF_LIST,                                                                                        \
+       .metavar = "NAME",                                                                                              \
+       .help = "They dial this name or address of this machine; repeated: the first of these where they are "          \
+               "admitted. Default: every address of it but loopback."},                                                \
+      {.name = "interface",                                                                                            \
+       .type = HATO__CONF_LIST,                                                                                        \
+       .metavar = "NAME",                                                                                              \
+       .help = "Listen for them, and have them dial, only on the addresses of this network interface; repeated: of "   \
+               "these."},                                                                                              \
       {.name = "idle",                                                                                                 \
        .type = HATO__CONF_DURATION,                                                                                    \
        .def = "0",                                                                                                     \

@@ -27,12 +27,21 @@ static const hato__conf_row up_rows[] = {
 /* ---- the background process ---- */
 
 typedef struct words { /* of the dispatcher's command */
-  const char *at[64];
+  const char *at[256];
   int n;
 } words;
 
 static void add(words *w, const char *word) {
-  if (w->n < 63) w->at[w->n++] = word;
+  if (w->n < 255) w->at[w->n++] = word;
+}
+
+static void add_list(cli *c, words *w, const char *option, const char *row) {
+  size_t n;
+  const char *const *list = hato__conf_get_list(c->conf, row, &n);
+  for (size_t i = 0; i < n && i < 32; i++) {
+    add(w, option);
+    add(w, list[i]);
+  }
 }
 
 static void add_text(cli *c, words *w, const char *option, const char *row) {
@@ -42,15 +51,13 @@ static void add_text(cli *c, words *w, const char *option, const char *row) {
 }
 
 static void dispatcher_words(cli *c, words *w, const char *binary) {
-  size_t n;
-  const char *const *listen = hato__conf_get_list(c->conf, "listen", &n);
   add(w, binary);
   add(w, "dispatcher");
   add_text(c, w, "--session", "session");
-  for (size_t i = 0; i < n && i < 16; i++) {
-    add(w, "--listen");
-    add(w, listen[i]);
-  }
+  add_list(c, w, "--listen", "listen");
+  add_list(c, w, "--dial-host", "dial-host");
+  add_list(c, w, "--interface", "interface");
+  add_text(c, w, "--port", "port");
   add_text(c, w, "--idle", "idle");
   add_text(c, w, "--while", "while");
   add_text(c, w, "--spool-limit", "spool-limit");
@@ -196,9 +203,11 @@ static int run_up(cli *c) {
   hato__session *s;
   hato__address a;
   json_int_t unresolved;
+  uint16_t low, high;
   if (hato__conf_get_str(c->conf, "url"))
     return cli_fail(c, CLI_USAGE, "--url names a dispatcher that is up; --session names one to start");
-  int code = cli_find_session(c, true, &s, &a);
+  int code = cli_ports(c, &low, &high);
+  if (!code) code = cli_find_session(c, true, &s, &a);
   if (code) return code;
   if (hato__conf_get_bool(c->conf, "reset") && a.verdict == HATO__SESSION_LIVE) {
     code = cli_end_session(c, &a, "reset", &unresolved);

@@ -3,6 +3,7 @@
 
 #include "session/session.h"
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PATIENT_MS 1000u /* for a dispatcher that has just published its address */
@@ -13,6 +14,28 @@ static hato_status dial(hato_pool *p, const char *url, const net_auth *auth, con
   p->url = hato__printf("%s", url);
   if (!p->url) return hato__fail(err, HATO_NO_MEMORY, "no memory for a pool");
   return net_dial(url, PROTO_ROLE_CLIENT, auth, timeout, timeout < PATIENT_MS ? timeout : PATIENT_MS, &p->conn, err);
+}
+
+/* Of another host's addresses the first where we are admitted. */
+static hato_status dial_any(hato_pool *p, const hato__address *a, const net_auth *auth, const hato_pool_options *o,
+                            hato_error *err) {
+  unsigned timeout = (unsigned)o->connect_timeout_ms;
+  net_dialling d = {.role = PROTO_ROLE_CLIENT,
+                    .auth = auth,
+                    .timeout_ms = timeout,
+                    .patient_ms = timeout < PATIENT_MS ? timeout : PATIENT_MS,
+                    .give_up_fd = -1};
+  size_t all = 0;
+  while (a->urls[all]) all++;
+  const char **urls = calloc(all + 1, sizeof *urls);
+  if (!urls) return hato__fail(err, HATO_NO_MEMORY, "no memory for a pool");
+  for (size_t i = 0; i < all; i++)
+    if (!hato__url_is_local(a->urls[i])) urls[d.n++] = a->urls[i];
+  d.urls = urls;
+  hato_status st = net_dial_any(&d, &p->conn, err);
+  if (!st) p->url = hato__printf("%s", net_peer_of(p->conn)->address);
+  free(urls);
+  return st;
 }
 
 hato_status client_connect_url(hato_pool *p, const hato_pool_options *o, hato_error *err) {
@@ -38,7 +61,8 @@ static hato_status dial_session(hato_pool *p, hato__session *s, const hato__addr
                       "with `hato up --listen tcp://0.0.0.0:0`", a->words, a->process.host);
   if (hato__session_path(s, "secret", path, sizeof path) && hato__secret_read(path, auth.secret, NULL) == HATO_OK)
     auth.have_secret = true;
-  hato_status st = dial(p, url, &auth, o, err);
+  bool elsewhere = a->verdict == HATO__SESSION_OTHER_HOST;
+  hato_status st = elsewhere ? dial_any(p, a, &auth, o, err) : dial(p, url, &auth, o, err);
   memset(&auth, 0, sizeof auth);
   return st;
 }

@@ -53,6 +53,13 @@ static hato_status connect_words(const net__dial *d, int rv, hato_error *err) {
   return net__fail_nng(err, rv, "%s", d->url);
 }
 
+/* NNG 1.5 may call a socket connected that is still about to: its poller sees the hang-up of the time before
+ * connect(2). What becomes of it is then told by the first transfer. */
+static bool connected(const net__dial *d) {
+  nng_sockaddr a;
+  return d->kind == NET_LOCAL || nng_stream_get_addr(d->stream, NNG_OPT_REMADDR, &a) == 0;
+}
+
 static hato_status transfer(net__dial *d, bool send, void *bytes, size_t n, hato_error *err) {
   uint8_t *at = bytes;
   while (n > 0) {
@@ -65,6 +72,7 @@ static hato_status transfer(net__dial *d, bool send, void *bytes, size_t n, hato
       nng_stream_recv(d->stream, d->aio);
     nng_aio_wait(d->aio);
     int rv = nng_aio_result(d->aio);
+    if (rv == NNG_ECONNREFUSED || (rv == NNG_ETIMEDOUT && !connected(d))) return connect_words(d, rv, err);
     if (rv == NNG_ETIMEDOUT)
       return hato__fail(err, HATO_TIMED_OUT, "%s: connected, but not answered in time", d->url);
     if (rv == NNG_ECONNSHUT || rv == NNG_ECLOSED || rv == NNG_ECONNRESET)
@@ -232,7 +240,7 @@ hato_status net_dial(const char *url, proto_role role, const net_auth *auth, uns
   do {
     st = net__dial_attempt(&d, &nng, err);
     /* Closed before it admitted us, it may be ending, and another come. */
-  } while ((may_pass(nng) || st == HATO_RESET) && pause_for(&wait, nng == NNG_EAGAIN ? deadline : patience));
+  } while ((may_pass(nng) || st == HATO_RESET || st == HATO_REFUSED) && pause_for(&wait, nng == NNG_EAGAIN ? deadline : patience));
   if (st == HATO_OK) return net__dial_take(&d, out, err);
   net__dial_close(&d);
   return st;

@@ -109,6 +109,7 @@ typedef struct net_dialling {
   proto_role role;
   const net_auth *auth;
   unsigned timeout_ms;
+  unsigned patient_ms;  /* who does not listen is asked again until this passed; 0: until timeout_ms */
   int give_up_fd;       /* -1: none */
   const hato__log *log; /* may be NULL */
 } net_dialling;

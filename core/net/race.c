@@ -35,7 +35,7 @@ typedef struct runner {
 
 struct race {
   const net_dialling *o;
-  uint64_t deadline;
+  uint64_t deadline, patience;
   pthread_mutex_t lock;
   int news, stop; /* eventfds: for the caller's thread, for the runners */
   runner *runners, *winner;
@@ -72,7 +72,7 @@ static bool judge(runner *r, hato_status st, const hato_error *err) {
     if (c->winner == NULL) c->winner = r;
   } else if (!c->over) {
     note(r, st, err);
-    again = !r->refused && hato__now() < c->deadline;
+    again = !r->refused && hato__now() < c->patience;
   }
   pthread_mutex_unlock(&c->lock);
   tell(c->news);
@@ -209,7 +209,9 @@ static hato_status failure(const race *c, hato_error *err) {
 /* ---- */
 
 static hato_status prepare(race *c, const net_dialling *o, hato_error *err) {
-  *c = (race){.o = o, .deadline = hato__now() + o->timeout_ms * HATO__MS, .news = -1, .stop = -1};
+  uint64_t now = hato__now();
+  *c = (race){.o = o, .deadline = now + o->timeout_ms * HATO__MS, .news = -1, .stop = -1};
+  c->patience = o->patient_ms != 0 ? now + o->patient_ms * HATO__MS : c->deadline;
   pthread_mutex_init(&c->lock, NULL);
   if (o->n == 0) return hato__fail(err, HATO_INVALID, "there is no address to dial");
   c->runners = calloc(o->n, sizeof *c->runners);

@@ -7,7 +7,8 @@ typedef enum kind { DEAD, SILENT, SWALLOWS, REFUSES, CLOSES, GOOD, KINDS } kind;
 
 typedef struct field { /* one listener of each kind */
   host good, refusing;
-  int silent, swallowing, filler[4], closing;
+  int silent, swallowing, filler[16], closing;
+  size_t n_fillers;
   pthread_t closer;
   char urls[KINDS][96];
 } field;
@@ -27,9 +28,11 @@ static int tcp_listen(int backlog, char *url, size_t n) {
 static void fill_backlog(field *f) {
   struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   a.sin_port = htons((uint16_t)atoi(strrchr(f->urls[SWALLOWS], ':') + 1));
-  for (size_t i = 0; i < sizeof f->filler / sizeof *f->filler; i++) {
-    f->filler[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    (void)!connect(f->filler[i], (struct sockaddr *)&a, sizeof a);
+  for (bool full = false; !full;) {
+    ck_assert_uint_lt(f->n_fillers, sizeof f->filler / sizeof *f->filler);
+    struct pollfd p = {.events = POLLOUT};
+    p.fd = f->filler[f->n_fillers++] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    full = connect(p.fd, (struct sockaddr *)&a, sizeof a) != 0 && poll(&p, 1, f->n_fillers > 1 ? 200 : WAIT_MS) == 0;
   }
 }
 
@@ -61,7 +64,7 @@ static void field_open(field *f) {
 static void field_close(field *f) {
   shutdown(f->closing, SHUT_RDWR);
   pthread_join(f->closer, NULL);
-  for (size_t i = 0; i < sizeof f->filler / sizeof *f->filler; i++) close(f->filler[i]);
+  for (size_t i = 0; i < f->n_fillers; i++) close(f->filler[i]);
   close(f->closing);
   close(f->silent);
   close(f->swallowing);
