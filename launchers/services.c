@@ -6,8 +6,12 @@
 #include <stdarg.h>
 #include <string.h>
 
+#define WORDS_MAX 1000 /* bytes of a member's reason, host or job */
+#define TAIL_MAX 4096
+
 static void __attribute__((format(printf, 3, 0))) vtext(char *out, size_t n, const char *fmt, va_list ap) {
   if (vsnprintf(out, n, fmt, ap) < 0) out[0] = 0;
+  launchers__clean(out, true);
 }
 
 static hato__log_level level_of(int level) {
@@ -63,6 +67,13 @@ static int do_should_abort(const hato_host *h) {
   return hato__now() >= r->deadline || r->sink.abort(r->sink.arg);
 }
 
+/* What a module says of a member, as it may be shown; of words the first. */
+static char *shown(launchers__runner *r, const char *text, size_t max, bool lines) {
+  char *copy = text != NULL ? launchers__dup(&r->scratch, text, strnlen(text, max)) : NULL;
+  if (copy != NULL) launchers__clean(copy, lines);
+  return copy;
+}
+
 static void do_member(const hato_host *h, uint64_t launch, const hato_member *given) {
   launchers__runner *r = launchers__runner_of(h);
   const size_t least = offsetof(hato_member, log_tail) + sizeof given->log_tail;
@@ -80,13 +91,13 @@ static void do_member(const hato_host *h, uint64_t launch, const hato_member *gi
                           .never = m.state == HATO_MEMBER_QUEUED && (m.flags & HATO_MEMBER_NEVER) != 0,
                           .exit_code = m.exit_code,
                           .signal = m.signal,
-                          .reason = m.reason,
-                          .host = m.host,
-                          .job = m.job,
+                          .reason = shown(r, m.reason, WORDS_MAX, false),
+                          .host = shown(r, m.host, WORDS_MAX, false),
+                          .job = shown(r, m.job, WORDS_MAX, false),
                           .log_path = m.log_path,
-                          .log_tail = m.log_tail};
+                          .log_tail = shown(r, m.log_tail, TAIL_MAX, true)};
   if (m.state == HATO_MEMBER_ENDED && m.log_tail == NULL && m.log_path != NULL)
-    out.log_tail = launchers__tail(&r->scratch, m.log_path);
+    out.log_tail = shown(r, launchers__tail(&r->scratch, m.log_path), TAIL_MAX, true);
   r->sink.member(r->sink.arg, launch, m.first, m.count, &out);
 }
 

@@ -293,4 +293,28 @@ UNIT_TEST(messages_survive_the_way) {
   hato__buf_free(&b);
 }
 
+UNIT_TEST(texts_of_others_are_made_fit_to_be_shown) {
+  static const struct {
+    const char *given;
+    bool lines;
+    const char *shown;
+  } rows[] = {
+      {"", true, ""},
+      {"plain words, \xc3\xa9, \xe9\xb3\xa9, \xf0\x9f\x95\x8a", false, "plain words, \xc3\xa9, \xe9\xb3\xa9, \xf0\x9f\x95\x8a"},
+      {"\033[2J\a\x7f", true, "?[2J??"},
+      {"a\n\tb\r", true, "a\n\tb?"},
+      {"a\n\tb\r", false, "a??b?"},
+      {"\x80 \xff \xc3", false, "? ? ?"},                     /* cut in the middle, at either end */
+      {"\xc0\xaf \xe0\x80\xaf \xf0\x80\x80\xaf", false, "?? ??? ????"}, /* overlong */
+      {"\xed\xa0\x80 \xf4\x90\x80\x80", false, "??? ????"},       /* a surrogate, beyond the last */
+      {"\xc2\x9b" "31m", false, "??31m"},                      /* a control character of 8 bits */
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    char text[64];
+    (void)snprintf(text, sizeof text, "%s", rows[i].given);
+    launchers__clean(text, rows[i].lines);
+    ck_assert_str_eq(text, rows[i].shown);
+  }
+}
+
 LAUNCHERS_MAIN("launchers_services")
