@@ -1,6 +1,8 @@
 /* The session at a glance, and its tasks one by one. */
 #include "cli/verbs.h"
 
+#include "base/clock.h"
+
 #include <string.h>
 
 static json_int_t number(const json_t *o, const char *key) { return json_integer_value(json_object_get(o, key)); }
@@ -22,27 +24,73 @@ static void print_daemons(const json_t *o) {
              (long long)number(d, "done"), text(d, "state"));
 }
 
-static void print_member(const json_t *m) {
-  const char *state = text(m, "state");
-  if (strcmp(state, "connected") == 0) return;
-  printf("  member %lld %s", (long long)number(m, "member"), state);
+/* ---- launches ---- */
+
+#define SHOWN 20 /* lines of members, a launch */
+
+static bool alike(const json_t *a, const json_t *b) {
+  static const char *const keys[] = {"state", "reason", "host", "log", NULL};
+  for (const char *const *k = keys; *k; k++)
+    if (strcmp(text(a, *k), text(b, *k)) != 0) return false;
+  return number(a, "exit") == number(b, "exit") && number(a, "signal") == number(b, "signal");
+}
+
+static void print_members(const json_t *m, const json_t *last, double now) {
+  char since[32];
+  bool several = m != last;
+  printf("  member%s %lld", several ? "s" : "", (long long)number(m, "member"));
+  if (several) printf("-%lld", (long long)number(last, "member"));
+  printf(" %s", text(m, "state"));
+  if (json_object_get(m, "since"))
+    printf(" %s", cli_seconds(now - json_number_value(json_object_get(m, "since")), since, sizeof since));
   if (*text(m, "job")) printf(", %s", text(m, "job"));
+  if (several && *text(last, "job")) printf(" to %s", text(last, "job"));
   if (*text(m, "host")) printf(" on %s", text(m, "host"));
   if (json_object_get(m, "signal")) printf(", signal %lld", (long long)number(m, "signal"));
   if (json_object_get(m, "exit")) printf(", exit status %lld", (long long)number(m, "exit"));
   if (*text(m, "reason")) printf(": %s", text(m, "reason"));
   printf("\n");
-  if (*text(m, "log")) printf("    %s\n", text(m, "log"));
+  for (const char *line = text(m, "log"); *line; line += strcspn(line, "\n"), line += *line == '\n')
+    printf("    | %.*s\n", (int)strcspn(line, "\n"), line);
 }
 
-static void print_launches(const json_t *o) {
-  size_t i, k;
-  json_t *l, *m;
+/* Those that are not connected, alike ones together. */
+static void print_others(const json_t *members, double now) {
+  size_t n = json_array_size(members), lines = 0, i = 0;
+  while (i < n) {
+    const json_t *m = json_array_get(members, i), *last = m;
+    size_t to = i + 1;
+    while (to < n && alike(m, json_array_get(members, to))) last = json_array_get(members, to++);
+    if (strcmp(text(m, "state"), "connected") != 0 && strcmp(text(m, "state"), "running") != 0 && lines++ < SHOWN)
+      print_members(m, last, now);
+    i = to;
+  }
+  if (lines > SHOWN) printf("  and %zu more; --json tells of all\n", lines - SHOWN);
+}
+
+static void print_launches(const json_t *o, double now) {
+  static const char *const states[] = {"connected", "running", "starting", "queued", "submitted", "asked", "ended", NULL};
+  size_t i;
+  json_t *l;
+  char s[32];
   json_array_foreach(json_object_get(o, "launches"), i, l) {
-    printf("\nlaunch %lld by %s: %lld of %lld connected, %lld ended%s%s\n", (long long)number(l, "launch"), text(l, "launcher"),
-           (long long)number(l, "connected"), (long long)number(l, "count"), (long long)number(l, "ended"),
-           *text(l, "error") ? ": " : "", text(l, "error"));
-    json_array_foreach(json_object_get(l, "members"), k, m) print_member(m);
+    const char *comma = ": ";
+    printf("\nlaunch %lld by %s", (long long)number(l, "launch"), text(l, "launcher"));
+    if (*text(l, "profile")) printf(", profile %s", text(l, "profile"));
+    printf(", %s ago", cli_seconds(now - json_number_value(json_object_get(l, "since")), s, sizeof s));
+    if (number(l, "replaces")) printf(", in the place of daemons of launch %lld", (long long)number(l, "replaces"));
+    for (const char *const *state = states; *state; state++) {
+      if (number(l, *state) == 0) continue;
+      printf("%s%lld %s", comma, (long long)number(l, *state), *state);
+      comma = ", ";
+    }
+    printf("\n");
+    if (*text(l, "error")) printf("  %s\n", text(l, "error"));
+    if (json_object_get(l, "next_in"))
+      printf("  %lld failure%s in a row; tried again in %s\n", (long long)number(l, "crashes"),
+             number(l, "crashes") == 1 ? "" : "s",
+             cli_seconds(json_number_value(json_object_get(l, "next_in")), s, sizeof s));
+    print_others(json_object_get(l, "members"), now);
   }
 }
 
@@ -68,7 +116,7 @@ static int print_status(cli *c, json_t *o, void *arg) {
   if (json_is_true(json_object_get(spool, "full")))
     printf("the spool in %s is nearly full: detached tasks wait; `hato forget` gives space back\n", text(spool, "folder"));
   print_daemons(o);
-  print_launches(o);
+  print_launches(o, (double)hato__wall_now() / 1e9);
   return CLI_OK;
 }
 
