@@ -17,7 +17,8 @@ static int run(cli *c) {
   char binary[4096];
   hato_error err = {0};
   uint16_t low, high;
-  int code = cli_ports(c, &low, &high);
+  int code = cli_read_session_section(c);
+  if (!code) code = cli_ports(c, &low, &high);
   if (code) return code;
   dispatcher_serve_options o = {.session = hato__conf_get_str(c->conf, "session"),
                                 .listen = hato__conf_get_list(c->conf, "listen", NULL),

@@ -9,6 +9,8 @@
 int cli_find_session(cli *c, bool create, hato__session **s, hato__address *a);
 /* Ends it by the request `op` (down or reset) and waits until its process is gone. */
 int cli_end_session(cli *c, const hato__address *a, const char *op, json_int_t *unresolved);
+/* Values of SERVE_ROWS that the section [session] of the configuration files gives and the command line does not. */
+int cli_read_session_section(cli *c);
 /* The daemons that the verb's options describe; waits until they are connected, or says what became of them. */
 int cli_launch_daemons(cli *c, hato_pool *pool);
 
@@ -47,6 +49,7 @@ int cli_ports(cli *c, uint16_t *low, uint16_t *high);
        .help = "End after so long without client, task and uncollected result; 0: never."},                            \
       {.name = "while",                                                                                                \
        .type = HATO__CONF_INT,                                                                                         \
+       .flags = HATO__CONF_NO_FILE,                                                                                    \
        .def = "0",                                                                                                     \
        .min = 0,                                                                                                       \
        .max = INT32_MAX,                                                                                               \
@@ -66,7 +69,7 @@ int cli_ports(cli *c, uint16_t *low, uint16_t *high);
        .metavar = "T",                                                                                                 \
        .help = "How long results of detached tasks are kept, unless forgotten before."},                               \
   {                                                                                                                    \
-    .name = "force", .type = HATO__CONF_BOOL, .help = "Take the session over from another host that is known dead."    \
+    .name = "force", .type = HATO__CONF_BOOL, .flags = HATO__CONF_NO_FILE, .help = "Take the session over from another host that is known dead."    \
   }
 
 /* least: of -n; how_many: its help. */

@@ -86,10 +86,12 @@ static void print_launches(const json_t *o, double now) {
     }
     printf("\n");
     if (*text(l, "error")) printf("  %s\n", text(l, "error"));
-    if (json_object_get(l, "next_in"))
-      printf("  %lld failure%s in a row; tried again in %s\n", (long long)number(l, "crashes"),
-             number(l, "crashes") == 1 ? "" : "s",
+    if (json_object_get(l, "next_in")) {
+      printf("  those that failed are replaced in %s",
              cli_seconds(json_number_value(json_object_get(l, "next_in")), s, sizeof s));
+      if (number(l, "crashes")) printf(", after %lld attempts that failed", (long long)number(l, "crashes"));
+      printf("\n");
+    }
     print_others(json_object_get(l, "members"), now);
   }
 }

@@ -206,7 +206,8 @@ static int run_up(cli *c) {
   uint16_t low, high;
   if (hato__conf_get_str(c->conf, "url"))
     return cli_fail(c, CLI_USAGE, "--url names a dispatcher that is up; --session names one to start");
-  int code = cli_ports(c, &low, &high);
+  int code = cli_read_session_section(c);
+  if (!code) code = cli_ports(c, &low, &high);
   if (!code) code = cli_find_session(c, true, &s, &a);
   if (code) return code;
   if (hato__conf_get_bool(c->conf, "reset") && a.verdict == HATO__SESSION_LIVE) {

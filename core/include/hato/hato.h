@@ -118,6 +118,29 @@ typedef struct hato_pool_info {
 } hato_pool_info;
 HATO_API hato_status hato_pool_get_info(hato_pool *pool, hato_pool_info *info);
 
+/* What hato_pool_launch starts. The zero of a field: as the profile says. */
+typedef struct hato_daemons {
+  size_t size;
+  const char *profile;        /* [profile NAME] of the configuration files; NULL: default, if it is there */
+  const char *launcher;       /* NULL: the profile's, else local */
+  int count;                  /* daemons, at most 100,000; 0: the profile's, else as the launcher's options say, else 1 */
+  int slots;                  /* of each */
+  const char *const *options; /* NULL-terminated "key=value" of the launcher, over those of the profile; or NULL */
+  const char *const *argv;    /* NULL-terminated: run this instead of daemons, another system's workers; or NULL */
+  int timeout_ms;  /* the launch time-out: from a daemon's start until it is connected; 0: the profile's, else 120,000 */
+  int crash_limit; /* attempts to replace those that fail; -1: none is replaced; 0: the profile's, else 5 */
+  int wait_ms;     /* -1: return when it is asked for; else wait until all are connected (or ended), but for those that
+                      a batch system has not started only so long; 0: 10,000 */
+} hato_daemons;
+#define HATO_DAEMONS_INIT { sizeof(hato_daemons), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+
+/* Starts daemons for the pool's dispatcher. *launch (may be NULL) is the launch's number, by which the request
+ * {"op":"status"} tells of it; *connected (may be NULL) how many of its daemons are. OK also when some
+ * wait in a batch system's queue. HATO_NOT_FOUND: no such launcher, profile or option; HATO_INVALID: a bad value; the
+ * launcher's own status; HATO_RESET: one ended before it connected: err says why. Blocks as wait_ms says. */
+HATO_API hato_status hato_pool_launch(hato_pool *pool, const hato_daemons *daemons, uint64_t *launch, int *connected,
+                                      hato_error *err);
+
 /* A request to the dispatcher in JSON (docs/protocol.md, CONTROL) and its answer, JSON lines,
  * given to `line` one at a time (terminated, borrowed) on the calling thread. Blocks until the
  * answer ends, the timeout passes (HATO_TIMED_OUT) or line returns false (HATO_INTERRUPTED).
