@@ -5,7 +5,8 @@
 void daemon_learn(daemon_spec *spec, uint64_t wall_ns) {
   double x = (double)wall_ns;
   uint64_t among = spec->samples < DAEMON_LONG_MEMORY ? spec->samples + 1 : DAEMON_LONG_MEMORY;
-  spec->long_share += ((wall_ns >= DAEMON_LONG_NS ? 1 : 0) - spec->long_share) / (double)among;
+  uint64_t from = spec->kind == PROTO_COMMAND ? DAEMON_LONG_COMMAND_NS : DAEMON_LONG_NS;
+  spec->long_share += ((wall_ns >= from ? 1 : 0) - spec->long_share) / (double)among;
   if (spec->samples++ == 0) {
     spec->mean = x;
     spec->deviation = x / 2;

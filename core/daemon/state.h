@@ -27,13 +27,15 @@
 #define DAEMON_BATCH_MAX 128u
 /* Commands cost a message each to begin and to end, and the processes that carry it their time: as many go
  * together as last about so long. */
-#define DAEMON_COMMANDS_NS 4000000.0
+#define DAEMON_COMMANDS_NS 8000000.0
 #define DAEMON_BATCH_COMMANDS 8u
 #define DAEMON_PAIR_NS \
   1000000.0 /* of tasks shorter than this the next waits in the executor: none waits for the wire */
 /* Where more than so many of the last tasks were long, none waits in an executor: it might wait for a long
  * one. */
 #define DAEMON_LONG_NS 4000000u
+/* A short command often takes some milliseconds where processors are short: only what is longer is long. */
+#define DAEMON_LONG_COMMAND_NS 20000000u
 #define DAEMON_LONG_SHARE 0.005
 #define DAEMON_LONG_MEMORY 512u
 #define DAEMON_FUNCTION_GRACE_NS \
@@ -65,7 +67,7 @@ typedef struct daemon_spec {
   char *why;
   uint32_t runs;          /* runs of tasks that refer to it */
   double mean, deviation; /* of its tasks' durations, ns */
-  double long_share;      /* of the last tasks, those of DAEMON_LONG_NS or more */
+  double long_share;      /* of the last tasks, those that were long for their kind */
   uint64_t samples;
   uint64_t *known; /* a bit a slot: its executor has it */
 } daemon_spec;

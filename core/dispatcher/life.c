@@ -71,7 +71,7 @@ hato_status dispatcher_create(const dispatcher_options *o, dispatcher **out, hat
     return st;
   }
   /* Some milliseconds of work ahead of each slot: enough that short commands can begin several at a time. */
-  d->sched = sched_create(&(sched_config){.ahead_ns = 4 * HATO__MS});
+  d->sched = sched_create(&(sched_config){.ahead_ns = 8 * HATO__MS});
   if (!copy_options(d, o) || !d->sched) st = hato__fail(err, HATO_NO_MEMORY, "no memory for a dispatcher");
   if (!st)
     st = hato__spool_open(d->local_dir, "default", o->spool_limit ? o->spool_limit : SPOOL_LIMIT, &d->spool,

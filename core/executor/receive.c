@@ -123,7 +123,8 @@ static hato_status on_frame(executor *x, uint8_t type, const uint8_t *body, size
 static bool receive_aside(executor *x, const uint8_t *body, size_t have, uint32_t len) {
   executor_link *l = &x->link;
   proto_piece p;
-  if (have < PROTO_PIECE_HEAD - PROTO_HEADER || proto_piece_decode(&p, body, len, NULL) != HATO_OK) return false;
+  if (have < PROTO_PIECE_HEAD - PROTO_HEADER) return false;
+  if (proto_piece_decode(&p, body, len, NULL) != HATO_OK) return false;
   if (p.channel != PROTO_CH_IN || !current(x, p.task, p.attempt) || !x->task.large) return false;
   uint8_t *to = executor_input_room(x, &p);
   if (to == NULL) return false;

@@ -148,7 +148,7 @@ bool executor_files_open(executor *x, executor_plan *plan);
 bool executor_input_open(executor *x, executor_plan *plan); /* of a command */
 bool executor_input_collect(executor *x);                   /* begins to collect a function's */
 void executor_input_piece(executor *x, const proto_piece *piece);
-/* Where the data of a piece may be put, which is then `placed`; NULL: they go through executor_input_piece. */
+/* Where the data of a piece may be put, then it is `placed`. NULL: they go through executor_input_piece. */
 uint8_t *executor_input_room(executor *x, const proto_piece *piece);
 void executor_input_placed(executor *x, const proto_piece *piece);
 void executor_input_write(executor *x); /* what waits, as far as the pipe takes it */

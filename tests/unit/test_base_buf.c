@@ -166,7 +166,10 @@ static void check_blob(hato__blob *b, size_t n) {
   ck_assert(hato__blob_size(b) == n);
   const uint8_t *all = hato__blob_data(b, &err);
   ck_assert_ptr_nonnull(all);
-  for (size_t i = 0; i < n; i += 65536) ck_assert(all[i] == (uint8_t)(i >> 16) && all[i + 65535] == (uint8_t)(i >> 16));
+  for (size_t i = 0; i < n; i += 65536) {
+    uint8_t want = (uint8_t)(i >> 16);
+    ck_assert(all[i] == want && all[i + 65535] == want);
+  }
 }
 
 UNIT_TEST(a_large_blob_stays_where_it_is_until_it_goes_to_its_file) {

@@ -32,7 +32,11 @@ UNIT_TEST(batches) {
   ck_assert_uint_eq(batch_after(&f, 100, 2000000), 1);
   ck_assert_uint_eq(batch_after(&c, 100, 1000), DAEMON_BATCH_COMMANDS);
   ck_assert_uint_eq(batch_after(&c, 100, 400000), DAEMON_BATCH_COMMANDS);
-  ck_assert_uint_eq(batch_after(&c, 200, 2000000), 2);
+  ck_assert_uint_eq(batch_after(&c, 200, 2000000), 4);
+  ck_assert_uint_eq(batch_after(&c, 20, 10000000), 1);                    /* those last too long, */
+  ck_assert_uint_eq(batch_after(&c, 200, 400000), DAEMON_BATCH_COMMANDS); /* but are not long ones */
+  ck_assert_uint_eq(batch_after(&c, 5, 30000000), 1);
+  ck_assert_uint_eq(batch_after(&c, 100, 400000), 1);
   ck_assert_uint_eq(batch_after(&limited, 1000, 100), 1);
 }
 
