@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define STOP_GRACE_MS 5000
+#define ENDING_NS (10 * HATO__SEC) /* how long whoever asked waits for the end of what is to be ended */
 #define OVER_MAX 200 /* launches that are over and still told of */
 
 launch *dispatcher_launch_find(dispatcher *d, uint64_t id) {
@@ -108,7 +109,7 @@ static bool settled(const launch *l, uint64_t now) {
   if (!l->submitted || !sched_launches_count(l->d->life, l->id, &n)) return false;
   uint32_t held = n.by_state[SCHED_MEMBER_SUBMITTED] + n.by_state[SCHED_MEMBER_QUEUED];
   uint32_t coming = n.by_state[SCHED_MEMBER_ASKED] + (l->asked->argv ? 0 : n.by_state[SCHED_MEMBER_STARTING]);
-  return coming <= l->n_ending && (held == 0 || now >= l->wait_until);
+  return coming <= l->n_ending && (held + l->n_ending == 0 || now >= l->wait_until);
 }
 
 static void answer_if_settled(launch *l, uint64_t now) {
@@ -367,6 +368,8 @@ static void end_member(dispatcher *d, const sched_launch_action *a) {
   if (!never) m->why = m->came ? "its connection ended, and it neither ended nor came back in time"
                                : "it did not connect in time after it began";
   set_ending(l, m, true);
+  uint64_t until = hato__now() + ENDING_NS;
+  if (l->wait_until < until) l->wait_until = until;
   hato__warn(&d->log, "LAUNCH-MEMBER-ENDED", "launch %llu, member %u (%s %s): it is ended: %s",
              (unsigned long long)l->id, a->member, l->asked->launcher, m->job ? m->job : "-",
              m->why ? m->why : m->reason ? m->reason : "it can never run");

@@ -1,0 +1,232 @@
+"""Launches: profiles, replacement, time-outs, what a killed dispatcher left, other systems' workers."""
+
+import json
+import os
+import shutil
+import signal
+
+from harness import BUILD, HATO, Case, alive, limit, main
+
+FAKES = BUILD / "tests" / "launchers"
+
+
+class Launches(Case):
+    def setUp(self):
+        super().setUp()
+        self.env["HATO_LAUNCHERS_PATH"] = str(FAKES)
+        self.env["HATO_FAKE_DIR"] = str(self.dir)
+        self.env["HATO_CONFIG"] = str(self.dir / "hato.conf")
+        self.env["HATO_SITE_CONFIG"] = str(self.dir / "site.conf")
+        self.addCleanup(lambda: self.hato("down", rc=None))
+
+    def configure(self, text, site=""):
+        (self.dir / "hato.conf").write_text(text)
+        (self.dir / "site.conf").write_text(site)
+
+    def status(self):
+        return self.hato_json("status")[0]
+
+    def launches(self):
+        return self.status()["launches"]
+
+
+class Replacement(Launches):
+    @limit(60)
+    def test_a_daemon_that_is_killed_is_replaced(self):
+        self.hato("up", "-n", "2")
+        os.kill(self.status()["daemons"][0]["pid"], signal.SIGKILL)
+        self.wait_for(lambda: len(self.launches()) == 2 and len(self.status()["daemons"]) == 2, 30, "its replacement")
+        first, second = self.launches()
+        self.assertEqual((first["ended"], first["connected"]), (1, 1))
+        self.assertEqual((second["replaces"], second["count"], second["connected"]), (first["launch"], 1, 1))
+        self.assertEqual(first["members"][first["members"][0]["state"] != "ended"]["signal"], 9)
+        self.assertIn("in the place of daemons of launch 1", self.hato("status").out)
+
+    @limit(60)
+    def test_none_is_replaced_when_none_may_be(self):
+        self.hato("up", "-n", "1", "--crash-limit", "0")
+        os.kill(self.status()["daemons"][0]["pid"], signal.SIGKILL)
+        self.wait_for(lambda: self.launches()[0]["over"], 20, "its end")
+        self.assertNotIn("next_in", self.launches()[0])
+        self.assertEqual(len(self.launches()), 1)
+
+    def up_with_a_copy(self, *words):
+        """A session of a copy of the program, which can be exchanged below it: its path."""
+        program = self.cwd / "hato"
+        shutil.copy(HATO, program)
+        self.run_command(program, "up", *words)
+        return program
+
+    def exchange(self, program, script):
+        new = self.cwd / "new"
+        new.write_text("#!/bin/sh\n" + script)
+        new.chmod(0o755)
+        new.rename(program)
+
+    @limit(120)
+    def test_a_loop_of_failures_is_given_up_and_says_why(self):
+        self.exchange(self.up_with_a_copy("-n", "1"), "echo cannot work here >&2; exit 7\n")
+        os.kill(self.status()["daemons"][0]["pid"], signal.SIGKILL)
+        self.wait_for(lambda: "error" in self.launches()[0], 60, "that it is given up")
+        launches = self.launches()
+        self.assertEqual(len(launches), 5)
+        self.assertRegex(launches[0]["error"], r"given up after 5 failures in a row: exited with 7")
+        self.assertIn("cannot work here", launches[1]["members"][0]["log"])
+        self.assertIn("given up after 5", self.hato("status").out)
+
+    @limit(60)
+    def test_an_orderly_end_is_no_failure(self):
+        self.hato("up", "-n", "1")
+        os.kill(self.status()["daemons"][0]["pid"], signal.SIGTERM)
+        self.wait_for(lambda: self.launches()[0]["over"], 20, "its end")
+        self.assertEqual(self.launches()[0]["members"][0]["exit"], 0)
+        self.assertNotIn("next_in", self.launches()[0])
+
+    @limit(60)
+    def test_one_that_does_not_connect_in_time_is_ended(self):
+        self.exchange(self.up_with_a_copy("-n", "0"), "exec sleep 1000\n")
+        done = self.hato("launch", "-n", "1", "--launch-timeout", "1s", "--crash-limit", "0", rc=4)
+        self.assertIn("did not connect in time", done.err)
+        self.assertEqual(self.below("sleep"), [])
+
+
+class Profiles(Launches):
+    @limit(60)
+    def test_a_profile_says_launcher_options_and_numbers(self):
+        self.configure("[profile two]\nlauncher = local\ndaemons = 2\nslots = 3\ngrace = 1s\n")
+        self.hato("up", "--profile", "two")
+        status = self.status()
+        self.assertEqual([d["slots"] for d in status["daemons"]], [3, 3])
+        self.assertEqual(status["launches"][0]["profile"], "two")
+        done = self.hato("launch", "--profile", "two", "-n", "1", "--slots", "1")  # what is said here wins
+        self.assertIn("1 connected", done.out)
+
+    @limit(60)
+    def test_the_users_file_wins_over_the_sites(self):
+        self.configure("[profile default]\ndaemons = 1\n", "[profile default]\ndaemons = 2\nslots = 2\n")
+        self.hato("up")
+        self.assertEqual([d["slots"] for d in self.status()["daemons"]], [2])
+
+    @limit(60)
+    def test_errors_name_file_line_and_the_nearest(self):
+        self.hato("up", "-n", "0")
+        cases = (
+            ("[profile a]\nlauncher = local\ngracee = 1s\n", "a", r"hato\.conf:3: .*gracee.* grace\?"),
+            ("[profile a]\nlauncher = local\nslot = 1\n", "a", r"hato\.conf:3: .*slot;.* slots\?"),
+            ("[profile a]\nlauncher = locl\n", "a", r"hato\.conf:2: .*locl.*local"),
+            ("[profile a]\nlauncher = local\ngrace = soon\n", "a", r"hato\.conf:3: .*grace.*soon"),
+            ("[profile gpu]\nlauncher = local\n", "gpuu", r"no profile 'gpuu'.*'gpu'"),
+            ("[profil a]\nlauncher = local\n", "a", r"hato\.conf:1: .*\[profil a\].*\[profile a\]"),
+        )
+        for text, profile, words in cases:
+            with self.subTest(text):
+                self.configure(text)
+                done = self.hato("launch", "--profile", profile, rc=None)
+                self.assertNotEqual(done.rc, 0)
+                self.assertRegex(done.err, words)
+        self.configure("")
+        self.assertRegex(self.hato("launch", "-o", "grac=1", rc=None).err, r"grac;.* grace\?")
+        self.assertRegex(self.hato("launch", "-o", "slots=1", rc=None).err, r"--slots")
+        self.assertRegex(self.hato("launch", "--launcher", "slrum", rc=None).err, r"slrum")
+
+    @limit(60)
+    def test_the_section_session(self):
+        self.configure("[session]\nlisten = tcp://127.0.0.1:0\n")
+        self.hato("up", "-n", "0")
+        self.assertTrue(any(u.startswith("tcp://127.0.0.1:") for u in self.status()["urls"]))
+        self.hato("down")
+        self.configure("[session]\nlisen = tcp://127.0.0.1:0\n")
+        self.assertRegex(self.hato("up", "-n", "0", rc=2).err, r"hato\.conf:2: .*lisen.*listen")
+
+    @limit(60)
+    def test_counts_that_cannot_be(self):
+        self.hato("up", "-n", "0")
+        for n in ("0", "-1", "100001"):
+            done = self.hato("launch", "-n", n, rc=2)
+            self.assertIn(n, done.err)
+        self.assertIn("-1", self.hato("up", "-n", "-1", rc=2).err)
+
+    @limit(60)
+    def test_two_profiles_at_once_on_two_launchers(self):
+        self.configure("[profile here]\ndaemons = 1\n[profile there]\nlauncher = fake\ndaemons = 2\nhost = a\n")
+        self.hato("up", "-n", "0")
+        one, other = self.start_hato("launch", "--profile", "here"), self.start_hato("launch", "--profile", "there")
+        self.assertEqual((one.wait(30).rc, other.wait(30).rc), (0, 0))
+        self.assertEqual(sorted(l["launcher"] for l in self.launches()), ["fake", "local"])
+        self.assertEqual(len(self.status()["daemons"]), 3)
+
+
+class ByHand(Launches):
+    @limit(60)
+    def test_the_commands_work_and_show_no_secret(self):
+        self.hato("up", "-n", "0")
+        secret = next(self.dir.rglob("secret")).read_text().strip()
+        done = self.hato("launch", "--print")
+        self.assertNotIn(secret, done.out + done.err)
+        lines = done.out.splitlines()
+        shared = next(line for line in lines if " daemon " in line)
+        running = self.start("/bin/sh", "-c", "exec " + shared)
+        self.wait_for(lambda: len(self.status()["daemons"]) == 1, 20, "the daemon by hand")
+        # The other one, with this machine in the place of a remote one.
+        text = done.out[done.out.index("ssh HOST ") :].replace("ssh HOST hato ", f"{HATO} ", 1)
+        other = self.start("/bin/sh", "-c", text)
+        self.wait_for(lambda: len(self.status()["daemons"]) == 2, 20, "the daemon of the here-document")
+        self.hato("down")
+        self.assertEqual((running.wait(20).rc, other.wait(20).rc), (0, 0))
+
+
+class Workers(Launches):
+    @limit(60)
+    def test_another_systems_workers_are_started_and_ended(self):
+        self.hato("up", "-n", "0")
+        done = self.hato("launch", "-n", "2", "--", "sh", "-c", "echo $$ >> pids; exec sleep 1000")
+        self.assertIn("2 running", done.out)
+        self.wait_for(lambda: len(self.below("sleep")) == 2, 20, "two workers")
+        pids = self.below("sleep")
+        self.assertEqual(len(self.status()["daemons"]), 0)
+        self.hato("down")
+        self.wait_for(lambda: not any(alive(p) for p in pids), 20, "their end")
+
+    @limit(60)
+    def test_a_command_needs_the_dashes(self):
+        self.hato("up", "-n", "0")
+        self.assertIn("--", self.hato("launch", "sleep", "1000", rc=2).err)
+
+    @limit(60)
+    def test_what_a_killed_dispatcher_left_is_ended(self):
+        """By `hato down`, and by the next start."""
+        for verb in (["down"], ["up", "-n", "0"]):
+            with self.subTest(verb):
+                self.hato("up", "-n", "0")
+                self.hato("launch", "-n", "2", "--", "sleep", "1000")
+                pids = self.below("sleep")
+                self.assertEqual(len(pids), 2)
+                record = next(self.dir.rglob("launches"))
+                self.assertEqual(os.stat(record).st_mode & 0o777, 0o600)
+                self.assertEqual(len(json.loads(record.read_text())["launches"]), 1)
+                os.kill(self.status()["pid"], signal.SIGKILL)
+                self.wait_for(lambda: self.hato("status", rc=None).rc != 0, 20, "the dispatcher is dead")
+                self.assertTrue(all(alive(p) for p in pids))
+                self.hato(*verb)
+                self.wait_for(lambda: not any(alive(p) for p in pids), 20, "their end")
+                self.wait_for(lambda: not record.exists(), 20, "the record is gone")
+        self.hato("down")
+
+
+class Secrets(Launches):
+    @limit(60)
+    def test_no_argument_record_or_log_shows_the_secret(self):
+        self.hato("up", "-n", "0")
+        secret = next(self.dir.rglob("secret")).read_text().strip()
+        self.hato("launch", "--launcher", "fake", "-n", "2", "-o", "host=a")
+        for pid in self.below("daemon"):
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                self.assertNotIn(secret.encode(), f.read())
+        for path in self.dir.rglob("*"):
+            if path.is_file() and path.name != "secret":
+                self.assertNotIn(secret.encode(), path.read_bytes(), path)
+        self.assertNotIn(secret, self.hato("status", "--json").out)
+
+
+if __name__ == "__main__":
+    main()
