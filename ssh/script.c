@@ -151,11 +151,20 @@ static int put_secret(const hato_host *h, const hato_launch_request *r, ssh_text
   if (r->secret_way == 0) return HATO_OK;
   if (r->secret_way != HATO_SECRET_STDIN)
     return h->fail(h, HATO_NOT_SUPPORTED, "ssh hands over secrets by standard input alone");
-  if (memchr(r->secret, '\n', r->secret_len) != NULL || memchr(r->secret, 0, r->secret_len) != NULL)
-    return h->fail(h, HATO_INVALID, "the secret has a line break or a zero byte");
-  ssh_putf(out, "IFS= read -r secret_%llu <&4\n", (unsigned long long)r->id);
-  ssh_put(out, r->secret, r->secret_len);
-  ssh_puts(out, "\n");
+  if (memchr(r->secret, 0, r->secret_len) != NULL) return h->fail(h, HATO_INVALID, "the secret has a zero byte");
+  const char *at = r->secret, *end = at + r->secret_len;
+  unsigned long long id = r->id;
+  for (bool first = true;; first = false) {
+    const char *stop = memchr(at, '\n', (size_t)(end - at));
+    size_t n = (size_t)((stop != NULL ? stop : end) - at);
+    ssh_puts(out, "IFS= read -r s <&4\n");
+    ssh_put(out, at, n);
+    ssh_puts(out, "\n");
+    if (first) ssh_putf(out, "secret_%llu=$s s=\n", id);
+    if (!first) ssh_putf(out, "secret_%llu=$secret_%llu$nl$s s=\n", id, id);
+    if (stop == NULL) break;
+    at = stop + 1;
+  }
   return HATO_OK;
 }
 

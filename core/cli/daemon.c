@@ -15,7 +15,8 @@ static const hato__conf_row rows[] = {
     {.name = "bind", .type = HATO__CONF_ENUM, .def = "auto", .names = (const char *const[]){"auto", "core", "none", NULL},
      .help = "Whether each slot is bound to cores of its own; auto: in a batch job's or a dealt share's cores only."},
     {.name = "share", .type = HATO__CONF_INT, .def = "0", .min = 0, .max = 1000000, .metavar = "N",
-     .help = "Daemons that share this machine's cores: this one takes its member's part."},
+     .help = "Daemons that share this machine's cores: this one takes its member's part. Without it HATO_SHARE counts, as "
+             "0/4: the first of four."},
     {.name = "member", .type = HATO__CONF_INT, .def = "0", .min = 0, .max = 1000000, .help = "Which member of its launch this is."},
     {.name = "member-env", .type = HATO__CONF_STRING, .metavar = "VAR", .help = "The variable that says which member this is."},
     {.name = "launch", .type = HATO__CONF_INT, .def = "0", .min = 0, .max = INT64_MAX, .metavar = "ID",

@@ -42,14 +42,16 @@ void daemon_no_memory(daemon_state *d) {
 
 /* ---- setting up ---- */
 
-/* The environment of executors: ours, less the credential. */
+/* The environment of executors: ours, less the credential and the share, which is not of daemons that a
+ * task may start. */
 static char **executor_env(void) {
   size_t n = 0, kept = 0;
   while (environ[n]) n++;
   char **env = calloc(n + 1, sizeof *env);
   if (!env) return NULL;
   for (size_t i = 0; i < n; i++)
-    if (strncmp(environ[i], "HATO_CREDENTIAL=", 16) != 0) env[kept++] = environ[i];
+    if (strncmp(environ[i], "HATO_CREDENTIAL=", 16) != 0 && strncmp(environ[i], "HATO_SHARE=", 11) != 0)
+      env[kept++] = environ[i];
   return env;
 }
 
@@ -59,10 +61,24 @@ static unsigned member_of(const daemon_options *o) {
   return text && hato__parse_u64(text, &n) && n <= UINT32_MAX ? (unsigned)n : o->member;
 }
 
+/* HATO_SHARE, "0/4": the part of this machine's cores that a launcher dealt to one of several daemons, whose
+ * member numbers do not count per machine. An option says it instead. */
+static hato_status share_of(const daemon_options *o, unsigned *part, unsigned *of, hato_error *err) {
+  const char *text = o->share_of == 0 ? getenv("HATO_SHARE") : NULL;
+  char extra;
+  *part = member_of(o);
+  *of = o->share_of;
+  if (!text || !*text) return HATO_OK;
+  if (sscanf(text, "%7u/%7u%c", part, of, &extra) == 2 && *part < *of) return HATO_OK;
+  return hato__fail(err, HATO_INVALID, "HATO_SHARE is '%s'; PART/OF was wanted, as 0/4", text);
+}
+
 static hato_status open_slots(daemon_state *d, hato_error *err) {
-  hato_status rc = topo_probe(NULL, &d->topo, err);
+  unsigned part, of;
+  hato_status rc = share_of(d->o, &part, &of, err);
+  if (rc == HATO_OK) rc = topo_probe(NULL, &d->topo, err);
   if (rc != HATO_OK) return rc;
-  topo_deal(d->topo, member_of(d->o), d->o->share_of);
+  topo_deal(d->topo, part, of);
   d->n_slots = d->o->slots ? d->o->slots : topo_cores(d->topo);
   d->slots = calloc(d->n_slots, sizeof *d->slots);
   if (!d->slots) return hato__fail(err, HATO_NO_MEMORY, "no memory for %u slots", d->n_slots);

@@ -36,7 +36,7 @@ typedef struct daemon_options {
   uint64_t dial_timeout_ms; /* how long to try to connect, and to wait for the credential file; 0: 60 s */
   unsigned slots;           /* 0: as many as the cores it may use */
   topo_bind bind;
-  unsigned share_of;      /* daemons that share this machine's cores; 0 or 1: it is alone */
+  unsigned share_of;      /* daemons that share this machine's cores; 1: it is alone; 0: as HATO_SHARE says */
   unsigned member;        /* which member of its launch this is, from 0 */
   const char *member_env; /* a variable that says so instead, when it is a number; NULL: none */
   uint64_t launch;        /* the launch that started it; 0: by hand */
