@@ -14,25 +14,31 @@
 
 void daemon_objects_open(daemon_state *d) {
   const char *tmp = getenv("TMPDIR");
-  char dir[PATH_MAX];
   int n;
   if (d->o->local_dir)
-    n = snprintf(dir, sizeof dir, "%s/objects", d->o->local_dir);
+    n = snprintf(d->objects, sizeof d->objects, "%s/objects", d->o->local_dir);
   else
-    n = snprintf(dir, sizeof dir, "%s/hato-%u-objects", tmp && *tmp ? tmp : "/tmp", (unsigned)getuid());
+    n = snprintf(d->objects, sizeof d->objects, "%s/hato-%u-objects", tmp && *tmp ? tmp : "/tmp", (unsigned)getuid());
+  if (n < (int)sizeof d->objects) return;
+  d->objects[0] = '\0';
+  snprintf(d->objects_why, sizeof d->objects_why, "a folder's path of %d bytes", n);
+}
+
+/* With the first object, so that a daemon that is sent none leaves nothing on its machine. */
+static bool make_folder(daemon_state *d) {
   hato_error err = {0};
-  hato_status rc = n < (int)sizeof dir ? hato__make_dir(dir, 0700, true, &err)
-                                       : hato__fail(&err, HATO_INVALID, "a folder's path of %d bytes", n);
-  if (rc == HATO_OK)
-    memcpy(d->objects, dir, (size_t)n + 1);
-  else
+  if (d->objects[0] && hato__make_dir(d->objects, 0700, true, &err) != HATO_OK) {
     snprintf(d->objects_why, sizeof d->objects_why, "%s", err.text);
+    d->objects[0] = '\0';
+  }
+  d->objects_made = d->objects[0] != '\0'; /* and is nobody else's */
+  return d->objects_made;
 }
 
 bool daemon_object_path(const daemon_state *d, const uint8_t hash[32], char *out, size_t n) {
   char hex[65];
   hato__hex(hex, hash, 32);
-  return d->objects[0] && snprintf(out, n, "%s/%s.so", d->objects, hex) < (int)n && access(out, R_OK) == 0;
+  return d->objects_made && snprintf(out, n, "%s/%s.so", d->objects, hex) < (int)n && access(out, R_OK) == 0;
 }
 
 void daemon_object_abort(daemon_state *d) {
@@ -57,7 +63,7 @@ static hato_status begin(daemon_state *d, const proto_object *m, hato_error *err
   o->total = m->total;
   memcpy(o->hash, m->hash, sizeof o->hash);
   char have[PATH_MAX + 80];
-  if (!d->objects[0] || daemon_object_path(d, m->hash, have, sizeof have)) return HATO_OK;
+  if (!make_folder(d) || daemon_object_path(d, m->hash, have, sizeof have)) return HATO_OK;
   o->sha = malloc(sizeof(mbedtls_sha256_context));
   if (!o->sha) return hato__fail(err, HATO_NO_MEMORY, "no memory for a shared object's checksum");
   mbedtls_sha256_init(o->sha);

@@ -163,6 +163,7 @@ typedef struct daemon_state {
   char node[256];
   char hato_path[PATH_MAX];
   char objects[PATH_MAX]; /* the folder; "": none could be made, why in objects_why */
+  bool objects_made;      /* it is there */
   char objects_why[512];
   topo *topo;
   char **env;    /* of executors */
