@@ -190,7 +190,7 @@ typedef enum launchers__line_news {
 } launchers__line_news;
 /* After one of them was readable: has the module something to poll for, or is it gone (words)? */
 launchers__line_news launchers__line_ready(launchers__line *l, hato_error *err);
-bool launchers__line_pending(const launchers__line *l); /* there is something for line_ready already */
+bool launchers__line_pending(launchers__line *l); /* there is something for line_ready already */
 bool launchers__line_watches(const launchers__line *l); /* the module tells of changes itself */
 void launchers__line_close(launchers__line *l, bool gently);
 

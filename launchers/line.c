@@ -358,7 +358,13 @@ launchers__line_news launchers__line_ready(launchers__line *l, hato_error *err) 
   return news;
 }
 
-bool launchers__line_pending(const launchers__line *l) { return l->news; }
+/* What came right behind a reply was received with it. */
+bool launchers__line_pending(launchers__line *l) {
+  launchers__frame type;
+  hato__reader body;
+  size_t whole;
+  return l->news || launchers__frame_next(&l->in, &type, &body, &whole) != 0;
+}
 
 bool launchers__line_watches(const launchers__line *l) { return l->watches; }
 
