@@ -81,13 +81,15 @@ static void listening(void *arg) {
 }
 
 static hato_status create(server *s, hato_error *err) {
-  char secret_file[4096], launches_file[4096];
+  char secret_file[4096], launches_file[4096], logs[4096];
   if (!hato__session_path(s->session, "secret", secret_file, sizeof secret_file) ||
       !hato__session_path(s->session, "launches", launches_file, sizeof launches_file))
     return hato__fail(err, HATO_INVALID, "the session's folder has too long a path");
+  hato_status st = hato__session_logs(s->session, logs, sizeof logs, err);
+  if (st) return st;
   dispatcher_options o = {.session = hato__session_name(s->session),
                           .local_dir = hato__session_local_dir(s->session),
-                          .log_dir = hato__session_dir(s->session),
+                          .log_dir = logs,
                           .hato_binary = s->o->hato_binary,
                           .secret = s->secret,
                           .secret_file = secret_file,

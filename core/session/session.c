@@ -136,4 +136,13 @@ bool hato__session_path(const hato__session *s, const char *file, char *out, siz
   return false;
 }
 
+hato_status hato__session_logs(hato__session *s, char *out, size_t n, hato_error *err) {
+  if (!hato__session_locked(s)) return hato__fail(err, HATO_STATE, "session %s is not locked", s->name);
+  if (!hato__session_path(s, "logs", out, n))
+    return hato__fail(err, HATO_INVALID, "the session's folder %s has too long a path", s->dir);
+  hato_status rc = hato__make_dir(out, 0700, true, err);
+  if (rc == HATO_OK) session__empty_dir(out);
+  return rc;
+}
+
 char *session__file(const hato__session *s, const char *file) { return hato__printf("%s/%s", s->dir, file); }

@@ -5,6 +5,8 @@
  *   <state>/hato/<name>/lock     who serves the session (JSON), made by link(2)
  *                       address  where it is served (JSON)
  *                       secret   32 random bytes as 64 hex digits, 0600
+ *                       launches what launchers were asked for and has not ended (JSON)
+ *                       logs/    of the daemons of this session, or of the last
  *                       guard    empty; locked while a lock is judged and replaced
  *   <local>/hato-<uid>/<hash>/   socket, spool files
  *
@@ -123,6 +125,10 @@ hato_status hato__secret_write(const char *path, const uint8_t secret[HATO__SECR
 hato_status hato__session_local(hato__session *s, hato_error *err);
 const char *hato__session_local_dir(const hato__session *s); /* NULL before */
 const char *hato__session_local_url(const hato__session *s); /* "ipc:///…" or "abstract://…"; NULL before */
+
+/* Makes (0700) and empties the folder `logs` of a locked session, where daemons log until the next session:
+ * beside the record, since daemons elsewhere reach it by the shared home folder. Its path in out. */
+hato_status hato__session_logs(hato__session *s, char *out, size_t n, hato_error *err);
 
 /* The end of a session: address, secret, the local folder, then the lock. Logs
  * and whatever else lies in the session's folder stay. */
