@@ -11,9 +11,9 @@
 
 /* ---- compiled in: the descriptors of launchers/modules, named by the build ---- */
 
-extern const hato_launcher hato__launcher_local;
+extern const hato_launcher hato__launcher_local, hato__launcher_command;
 
-static const hato_launcher *const builtins[] = {&hato__launcher_local, NULL};
+static const hato_launcher *const builtins[] = {&hato__launcher_local, &hato__launcher_command, NULL};
 
 const hato_launcher *const *launchers__builtins(void) { return builtins; }
 

@@ -37,10 +37,10 @@ hato_layer(daemon core/daemon KNOWS net topo session conf proto base)
 hato_layer(client core/client KNOWS proto net session dispatcher base)
 hato_layer(cli core/cli EXCEPT main.c KNOWS client dispatcher daemon executor launchers conf session base)
 
-# Launcher modules: each file one module. A module exports one const descriptor,
-# hato_launcher_module. It is built as a shared object that links nothing of
-# hato; those of launchers/modules are compiled in as well, their descriptor
-# then named hato__launcher_<name>.
+# Launcher modules. A module exports one const descriptor, hato_launcher_module. It is
+# built as a shared object that links nothing of hato; those of launchers/modules, of
+# NAME.c and NAME_*.c each, are compiled in as well, their descriptor then named
+# hato__launcher_<name>.
 set(HATO_MODULES "")
 set(HATO_MODULE_MAP ${PROJECT_SOURCE_DIR}/script/cmake/module.map)
 function(hato_module name)
@@ -53,11 +53,14 @@ function(hato_module name)
 endfunction()
 
 file(GLOB modules CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/launchers/modules/*.c)
+list(FILTER modules EXCLUDE REGEX "/[^/]*_[^/]*$")
 foreach(source IN LISTS modules)
   get_filename_component(name ${source} NAME_WE)
-  hato_module(${name} ${source})
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/launchers/modules/${name}_*.c)
+  list(APPEND sources ${source})
+  hato_module(${name} ${sources})
   list(APPEND HATO_MODULES hato_launcher_${name})
-  add_library(hato_builtin_${name} OBJECT ${source})
+  add_library(hato_builtin_${name} OBJECT ${sources})
   target_link_libraries(hato_builtin_${name} PRIVATE hato_flags)
   target_compile_definitions(hato_builtin_${name} PRIVATE hato_launcher_module=hato__launcher_${name})
   if(TARGET hato_launchers)
