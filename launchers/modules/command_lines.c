@@ -63,9 +63,11 @@ static bool allowed_exit(const char *allowed, int code) {
 
 int hato__command_run(const hato_host *h, const char *name, const char *line, const char *allowed,
                       hato_run *run) {
+  const char *const argv[] = {"sh", "-c", line, NULL};
   run->size = sizeof *run;
-  if (run->argv == NULL) run->argv = (const char *const[]){"sh", "-c", line, NULL};
+  run->argv = argv;
   int rc = h->run(h, run);
+  run->argv = NULL;
   if (rc == HATO_TIMED_OUT)
     return h->fail(h, rc, "%s did not end in time and was killed; %s", name, said(h, run));
   if (rc != HATO_OK) return rc;
