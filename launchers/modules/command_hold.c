@@ -51,9 +51,11 @@ int hato__command_hold(command *c, const hato_host *h, const hato_launch_request
   memcpy(env, r->env, n * sizeof *env);
   env[n] = h->format(h, COMMAND_MEMBER_ENV "=%u", i);
   env[n + 1] = h->format(h, "HATO_LAUNCH_TAG=%s", r->tag);
-  if (env[n] == NULL || env[n + 1] == NULL) return HATO_NO_MEMORY;
+  /* SIGTERM goes to all that the line started; the shell is to outlive what takes its time to end. */
+  const char *waiting = h->format(h, "trap : TERM\n%s", line);
+  if (env[n] == NULL || env[n + 1] == NULL || waiting == NULL) return HATO_NO_MEMORY;
   hato_spawn s = {.size = sizeof s,
-                  .argv = (const char *const[]){"sh", "-c", line, NULL},
+                  .argv = (const char *const[]){"sh", "-c", waiting, NULL},
                   .env = env,
                   .log_path = hato__command_log(h, r->options, j, i)};
   if (r->secret_way == HATO_SECRET_STDIN) {
