@@ -87,7 +87,8 @@ void hato__command_tell_submitted(const hato_host *h, const hato_launcher_option
   (void)gethostname(host, sizeof host - 1);
   bool hold = j->mode == COMMAND_HOLD;
   for (uint32_t i = 0; i < j->count; i += j->whole != NULL ? j->count : 1) {
-    hato_member m = {.state = hold ? HATO_MEMBER_RUNNING : HATO_MEMBER_SUBMITTED, .job = hato__command_id(j, i)};
+    hato_member m = {.state = hold ? HATO_MEMBER_RUNNING : HATO_MEMBER_SUBMITTED,
+                     .job = hato__command_id(j, i)};
     if (hold) {
       m.job = h->format(h, "%d", (int)strtol(m.job, NULL, 10));
       m.host = host;

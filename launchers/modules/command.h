@@ -32,16 +32,18 @@ typedef enum command_mode {
 } command_mode;
 
 typedef struct command_member {
-  char *id;                              /* NULL: the job's */
-  bool seen;                             /* by a status output */
-  bool cancelled;                        /* and its scheduler was told so */
-  bool ended;                            /* and that was reported */
-  uint8_t missed;                        /* status outputs that lacked it before it was seen */
-  bool killed;                           /* HOLD, from here */
-  pid_t pid;                             /* 0: none */
-  int pidfd;                             /* -1: none */
-  uint64_t started;                      /* clock ticks since the boot, with the pid unique */
-  uint64_t kill_at;                      /* ns of the monotonic clock when SIGKILL is due; 0: never */
+  char *id;                /* NULL: the job's */
+  bool seen;               /* by a status output */
+  bool cancelled;          /* and its scheduler was told so */
+  bool ended;              /* and that was reported */
+  uint8_t missed;          /* status outputs that lacked it before it was seen */
+  bool killed;             /* HOLD, from here */
+  bool reaped, exit_known; /* the leader of its group has ended */
+  int exit_code, signal;
+  pid_t pid;        /* 0: none */
+  int pidfd;        /* -1: none */
+  uint64_t started; /* clock ticks since the boot, with the pid unique */
+  uint64_t kill_at; /* ns of the monotonic clock when SIGKILL is due; 0: never */
 } command_member;
 
 typedef struct command_job { /* a launch */
@@ -120,7 +122,15 @@ int hato__command_ask(command *c, const hato_host *h, const hato_launch *const *
 
 /* ---- command_rows.c ---- */
 
-enum { COMMAND_ID, COMMAND_STATE, COMMAND_MEMBER, COMMAND_REASON, COMMAND_HOST, COMMAND_EXIT, COMMAND_FIELDS };
+enum {
+  COMMAND_ID,
+  COMMAND_STATE,
+  COMMAND_MEMBER,
+  COMMAND_REASON,
+  COMMAND_HOST,
+  COMMAND_EXIT,
+  COMMAND_FIELDS
+};
 #define COMMAND_GROUPS 10 /* of an expression, with the whole match */
 #define COMMAND_PATTERNS 4
 
@@ -145,13 +155,14 @@ void hato__command_patterns_free(command_patterns *p);
 /* The next line of *text that a pattern matches; false: there is none. *text moves on; its line ends are
  * overwritten. */
 bool hato__command_next_row(const command_patterns *p, char **text, command_text out[COMMAND_FIELDS]);
-/* "1-6:2,9" of at most `count` members whose first number is `first`: calls with each. False: it is not such. */
+/* "1-6:2,9" of at most `count` members whose first number is `first`: calls with each. False: it is not such.
+ */
 bool hato__command_numbers(command_text text, uint32_t first, uint32_t count,
                            void (*found)(void *arg, uint32_t member), void *arg);
 /* True when a word matches one of the patterns (as of file names) that stand between blanks or commas. */
 bool hato__command_in(const char *patterns, const char *word);
-/* Ids as `matches` of an expression (NULL: the first word) in an output, at most max; how many there are. Each
- * is found in text, which is cut up. */
+/* Ids as `matches` of an expression (NULL: the first word) in an output, at most max; how many there are.
+ * Each is found in text, which is cut up. */
 uint32_t hato__command_ids(const char *expression, char *text, const char **ids, uint32_t max);
 /* Numbers in a row as "12..15", all else as it stands, between blanks. False: it does not fit. */
 bool hato__command_pack(const char *const *ids, uint32_t n, char *out, size_t max);

@@ -26,7 +26,8 @@ static bool find_targets(const hato_host *h, const command_job *j, const uint32_
 static int cancel_members(const hato_host *h, const hato_launch *l, const command_job *j, const targets *t) {
   const char *text = h->option_string(h, l->options, "cancel-member");
   if (text == NULL)
-    return h->fail(h, HATO_NOT_SUPPORTED, "one member of an array cannot be ended without the option cancel-member");
+    return h->fail(h, HATO_NOT_SUPPORTED,
+                   "one member of an array cannot be ended without the option cancel-member");
   int64_t first = h->option_int(h, l->options, "member-first");
   for (uint32_t k = 0; k < t->n; k++) {
     const hato_template_value values[] = {{"id", h->quote(h, j->whole)},
@@ -54,15 +55,17 @@ static int cancel_ids(const hato_host *h, const hato_launch *l, const command_jo
 }
 
 /* Without a status line nothing will tell of their end. */
-static void give_up(const hato_host *h, const hato_launch *l, command_job *j, const targets *t, const char *why) {
+static void give_up(const hato_host *h, const hato_launch *l, command_job *j, const targets *t,
+                    const char *why) {
   for (uint32_t k = 0; k < t->n; k++)
-    hato__command_tell(h, l->options, j, t->list[k], 1,
-                       (hato_member){.state = HATO_MEMBER_ENDED, .flags = HATO_MEMBER_CANCELLED, .reason = why});
+    hato__command_tell(
+        h, l->options, j, t->list[k], 1,
+        (hato_member){.state = HATO_MEMBER_ENDED, .flags = HATO_MEMBER_CANCELLED, .reason = why});
 }
 
 /* What cancel said may be that all have ended. */
-static int after_failure(command *c, const hato_host *h, const hato_launch *l, command_job *j, const targets *t,
-                         int rc) {
+static int after_failure(command *c, const hato_host *h, const hato_launch *l, command_job *j,
+                         const targets *t, int rc) {
   if (h->option_string(h, l->options, "status") == NULL) {
     if (++j->cancel_failures < TRIES) return rc;
     give_up(h, l, j, t, "not followed any more: cancel failed, and there is no status line to ask");
@@ -87,7 +90,8 @@ int hato__command_cancel(void *state, const hato_host *h, const hato_launch *l, 
     hato__command_hold_arm(c);
     return HATO_OK;
   }
-  bool status = h->option_string(h, l->options, "status") != NULL, part = n > 0 && j->whole != NULL && j->count > 1;
+  bool status = h->option_string(h, l->options, "status") != NULL,
+       part = n > 0 && j->whole != NULL && j->count > 1;
   if (t.n == 0) return HATO_OK;
   if (!part && h->option_string(h, l->options, "cancel") == NULL) {
     h->log(h, HATO_LEVEL_WARN, "launch %s cannot be cancelled: there is no cancel line", l->tag);

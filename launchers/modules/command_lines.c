@@ -13,7 +13,8 @@ bool hato__command_mentions(const char *text, const char *name) {
       at += 2;
       continue;
     }
-    if (strncmp(at + 1, name, n) == 0 && (at[1 + n] == '}' || strncmp(at + 1 + n, ":q}", 3) == 0)) return true;
+    if (strncmp(at + 1, name, n) == 0 && (at[1 + n] == '}' || strncmp(at + 1 + n, ":q}", 3) == 0))
+      return true;
     at++;
   }
   return false;
@@ -148,7 +149,8 @@ const char *hato__command_log(const hato_host *h, const hato_launcher_options *o
   int64_t first = j->mode == COMMAND_ARRAY ? h->option_int(h, o, "member-first") : 0;
   const char *counted = i >= 0 ? h->format(h, "%lld", (long long)(first + i)) : index;
   /* Of an array whose scheduler is not known to number logs, there is one for all. */
-  if (j->mode == COMMAND_ARRAY && index == NULL && !h->option_is_set(h, o, "log")) text = "{log_dir}/{tag}.log";
+  if (j->mode == COMMAND_ARRAY && index == NULL && !h->option_is_set(h, o, "log"))
+    text = "{log_dir}/{tag}.log";
   const hato_template_value values[] = {
       {"log_dir", j->log_dir}, {"tag", j->tag}, {"i", number}, {"index", counted}};
   return h->expand(h, text, values, 4);

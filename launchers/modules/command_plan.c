@@ -17,8 +17,9 @@ int hato__command_mode(const hato_host *h, const hato_launcher_options *o, comma
     return h->fail(h, HATO_INVALID, "array=yes and %s=yes exclude each other", hold ? "hold" : "each");
   bool number = uses(submit, script, "i") || uses(submit, script, "index");
   if (array && number)
-    return h->fail(h, HATO_INVALID, "array=yes and {i} or {index} exclude each other: an array has one submit for "
-                                    "all its members");
+    return h->fail(h, HATO_INVALID,
+                   "array=yes and {i} or {index} exclude each other: an array has one submit for "
+                   "all its members");
   if (!array && !hold && !each && !number && !h->option_is_set(h, o, "array"))
     array = uses(submit, script, "n") || uses(submit, script, "last");
   *mode = hold ? COMMAND_HOLD : array ? COMMAND_ARRAY : COMMAND_EACH;
@@ -31,10 +32,13 @@ static int check_hold(const hato_host *h, const hato_launcher_options *o) {
   static const char *const unfit[] = {"status", "cancel", "cancel-member", "id"};
   for (size_t i = 0; i < sizeof unfit / sizeof *unfit; i++) {
     if (h->option_is_set(h, o, unfit[i]))
-      return h->fail(h, HATO_INVALID, "hold=yes and %s exclude each other: the process of submit is the state and "
-                                      "is what is ended", unfit[i]);
+      return h->fail(h, HATO_INVALID,
+                     "hold=yes and %s exclude each other: the process of submit is the state and "
+                     "is what is ended",
+                     unfit[i]);
   }
-  if (hato__command_script(h, o) != NULL && !hato__command_mentions(h->option_string(h, o, "submit"), "script"))
+  if (hato__command_script(h, o) != NULL &&
+      !hato__command_mentions(h->option_string(h, o, "submit"), "script"))
     return h->fail(h, HATO_INVALID, "with hold=yes a script is a file: submit lacks {script}");
   return HATO_OK;
 }
@@ -43,8 +47,8 @@ static int check_expressions(const hato_host *h, const hato_launcher_options *o)
   command_patterns p;
   char words[300];
   regex_t re;
-  if (!hato__command_compile(h->option_list(h, o, "status-row"), h->option_list(h, o, "status-fields"), &p, words,
-                             sizeof words))
+  if (!hato__command_compile(h->option_list(h, o, "status-row"), h->option_list(h, o, "status-fields"), &p,
+                             words, sizeof words))
     return h->fail(h, HATO_INVALID, "%s", words);
   hato__command_patterns_free(&p);
   const char *id = h->option_string(h, o, "id");
@@ -60,9 +64,10 @@ static int check_expressions(const hato_host *h, const hato_launcher_options *o)
 /* Names in the templates, by filling them in. */
 static int check_templates(const hato_host *h, const hato_launcher_options *o, bool array) {
   static const hato_template_value all[] = {
-      {"daemon", "d"}, {"n", "1"},   {"first", "1"}, {"last", "1"}, {"tag", "t"},     {"log_dir", "/"},
-      {"log", "/l"},   {"cores", "1"}, {"i", "0"},   {"index", "1"}, {"script", "/s"}};
-  static const hato_template_value ids[] = {{"ids", "1"}, {"id", "1"}, {"tag", "t"}, {"index", "1"}, {"i", "0"}};
+      {"daemon", "d"}, {"n", "1"},     {"first", "1"}, {"last", "1"},  {"tag", "t"},    {"log_dir", "/"},
+      {"log", "/l"},   {"cores", "1"}, {"i", "0"},     {"index", "1"}, {"script", "/s"}};
+  static const hato_template_value ids[] = {
+      {"ids", "1"}, {"id", "1"}, {"tag", "t"}, {"index", "1"}, {"i", "0"}};
   static const hato_template_value log[] = {{"log_dir", "/"}, {"tag", "t"}, {"i", "0"}, {"index", "1"}};
   const struct {
     const char *name, *text;
@@ -88,7 +93,8 @@ static int check_templates(const hato_host *h, const hato_launcher_options *o, b
   return HATO_OK;
 }
 
-int hato__command_plan(void *state, const hato_host *h, const hato_launcher_options *o, hato_launch_plan *plan) {
+int hato__command_plan(void *state, const hato_host *h, const hato_launcher_options *o,
+                       hato_launch_plan *plan) {
   command_mode mode;
   (void)state;
   int rc = hato__command_mode(h, o, &mode);
@@ -98,7 +104,8 @@ int hato__command_plan(void *state, const hato_host *h, const hato_launcher_opti
   if (rc != HATO_OK) return rc;
   bool stdin_way = h->option_enum(h, o, "secret") == 1;
   if (stdin_way && mode != COMMAND_HOLD)
-    return h->fail(h, HATO_INVALID, "secret=stdin needs hold=yes: a job's standard input is not that of submit");
+    return h->fail(h, HATO_INVALID,
+                   "secret=stdin needs hold=yes: a job's standard input is not that of submit");
   plan->secret_ways = stdin_way ? HATO_SECRET_STDIN : HATO_SECRET_FILE;
   if (plan->count == 0) plan->count = (uint32_t)h->option_int(h, o, "count-default");
   if (!h->option_bool(h, o, "needs-listen")) plan->flags &= ~HATO_LAUNCHER_NEEDS_LISTEN;

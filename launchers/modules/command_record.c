@@ -1,8 +1,8 @@
 /* Finding a launch again: its ids stand in its record, numbers in a row as a range, and, of whatever
  * length, in the file TAG.ids in the folder of logs, which grows with each submit.
  *
- *   command 1 MODE [BOOT] ID...      MODE: a command_mode; BOOT: of held processes, whose ids are of that boot
- *   command 1 MODE @                 too long: in the file only
+ *   command 1 MODE [BOOT] ID...      MODE: a command_mode; BOOT: of held processes, whose ids are of that
+ * boot command 1 MODE @                 too long: in the file only
  */
 #include "command.h"
 
@@ -79,7 +79,8 @@ void hato__command_unkeep(const command_job *j) {
 
 static char *read_file(const hato_host *h, const hato_launch *l) {
   char path[4096];
-  int fd = path_of(l->log_dir, l->tag, path, sizeof path) ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+  int fd = path_of(l->log_dir, l->tag, path, sizeof path) ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+                                                          : -1;
   off_t size = fd >= 0 ? lseek(fd, 0, SEEK_END) : -1;
   char *text = size >= 0 && (size_t)size <= FILE_MAX ? h->alloc(h, (size_t)size + 1) : NULL;
   if (text != NULL && pread(fd, text, (size_t)size, 0) != size) text = NULL;
@@ -93,7 +94,8 @@ static const char *ids_text(const hato_host *h, const hato_launch *l, command_mo
                                        : read_file(h, l);
   if (text != NULL && strlen(text) == strlen(HEAD "a @") && strchr(text, '@') != NULL) text = read_file(h, l);
   const size_t n = strlen(HEAD);
-  if (text == NULL || strncmp(text, HEAD, n) != 0 || strchr("aeh", text[n]) == NULL || text[n] == 0 || text[n + 1] != ' ')
+  if (text == NULL || strncmp(text, HEAD, n) != 0 || strchr("aeh", text[n]) == NULL || text[n] == 0 ||
+      text[n + 1] != ' ')
     return NULL;
   *mode = (command_mode)text[n];
   text += n + 2;
@@ -144,9 +146,10 @@ static void look(command *c, const hato_host *h, const hato_launch *l, command_j
     m->seen = true; /* it was submitted long ago: absence is its end */
     bool none = hato__command_id(j, i)[0] == 0;
     if (none || (j->mode == COMMAND_HOLD && !hato__command_hold_adopt(c, m, m->id)))
-      hato__command_tell(h, l->options, j, i, 1,
-                         (hato_member){.state = HATO_MEMBER_ENDED,
-                                       .reason = none ? "was not submitted" : "ended before it was taken up"});
+      hato__command_tell(
+          h, l->options, j, i, 1,
+          (hato_member){.state = HATO_MEMBER_ENDED,
+                        .reason = none ? "was not submitted" : "ended before it was taken up"});
   }
   if (j->mode != COMMAND_HOLD && hato__command_ask(c, h, &l, 1, j) != HATO_OK)
     h->log(h, HATO_LEVEL_NOTICE, "launch %s is taken up, though its status is not known now", l->tag);

@@ -1,5 +1,5 @@
-/* Reading what schedulers print: rows of a status output, ids, numbers of members, words of states. Without the
- * host, so that any bytes can be tried on it. */
+/* Reading what schedulers print: rows of a status output, ids, numbers of members, words of states. Without
+ * the host, so that any bytes can be tried on it. */
 #include "command.h"
 
 #include <fnmatch.h>
@@ -19,14 +19,15 @@ static bool fields_of(const char *text, size_t groups, int group[COMMAND_FIELDS]
     while (f < COMMAND_FIELDS && (strlen(field_names[f]) != len || memcmp(field_names[f], at, len) != 0)) f++;
     bool skipped = len == 1 && *at == '-';
     if (f == COMMAND_FIELDS && !skipped) {
-      (void)snprintf(words, n, "status-fields has '%.*s', expected id, state, member, reason, host, exit or -",
+      (void)snprintf(words, n,
+                     "status-fields has '%.*s', expected id, state, member, reason, host, exit or -",
                      (int)(len < 40 ? len : 40), at);
       return false;
     }
     k++;
     if (k > groups || k >= COMMAND_GROUPS) {
-      (void)snprintf(words, n, "status-fields '%s' names more groups than the %zu that its status-row has", text,
-                     groups);
+      (void)snprintf(words, n, "status-fields '%s' names more groups than the %zu that its status-row has",
+                     text, groups);
       return false;
     }
     if (!skipped) group[f] = (int)k;
@@ -64,8 +65,8 @@ bool hato__command_compile(const char *const *rows, const char *const *fields, c
     state |= out->row[i].group[COMMAND_STATE] != 0;
   }
   if (state && *fields == NULL) return true;
-  (void)snprintf(words, n, state ? "status-fields is given more often than status-row"
-                                 : "no status-fields has a state");
+  (void)snprintf(
+      words, n, state ? "status-fields is given more often than status-row" : "no status-fields has a state");
 fail:
   hato__command_patterns_free(out);
   return false;

@@ -33,7 +33,9 @@ typedef struct question {
 
 /* ---- who is asked about ---- */
 
-static bool same_text(const char *a, const char *b) { return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0); }
+static bool same_text(const char *a, const char *b) {
+  return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
 
 static bool same_list(const char *const *a, const char *const *b) {
   for (; *a != NULL && *b != NULL; a++, b++) {
@@ -52,12 +54,15 @@ static bool together(const hato_host *h, const hato_launch *a, const hato_launch
       return false;
   }
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
-    if (!same_list(h->option_list(h, a->options, lists[i]), h->option_list(h, b->options, lists[i]))) return false;
+    if (!same_list(h->option_list(h, a->options, lists[i]), h->option_list(h, b->options, lists[i])))
+      return false;
   }
   return true;
 }
 
-static int by_id(const void *a, const void *b) { return strcmp(((const entry *)a)->id, ((const entry *)b)->id); }
+static int by_id(const void *a, const void *b) {
+  return strcmp(((const entry *)a)->id, ((const entry *)b)->id);
+}
 
 static bool index_ids(question *q) {
   uint32_t n = 0;
@@ -151,8 +156,9 @@ static void apply_row(question *q, const command_text row[COMMAND_FIELDS]) {
   } else {
     uint32_t first = (uint32_t)q->h->option_int(q->h, e->v->l->options, "member-first");
     if (!hato__command_numbers(row[COMMAND_MEMBER], first, e->v->j->count, apply_to, &a))
-      q->h->log(q->h, HATO_LEVEL_WARN, "status names members '%.*s' of %s, expected numbers or ranges as 2-6:2,9",
-                (int)(row[COMMAND_MEMBER].len < 80 ? row[COMMAND_MEMBER].len : 80), row[COMMAND_MEMBER].at, id);
+      q->h->log(
+          q->h, HATO_LEVEL_WARN, "status names members '%.*s' of %s, expected numbers or ranges as 2-6:2,9",
+          (int)(row[COMMAND_MEMBER].len < 80 ? row[COMMAND_MEMBER].len : 80), row[COMMAND_MEMBER].at, id);
   }
 }
 
@@ -225,8 +231,8 @@ static int ask(question *q) {
     q->views[k].members = h->alloc(h, q->views[k].j->count * sizeof(fate));
     if (q->views[k].members == NULL) return HATO_NO_MEMORY;
   }
-  if (!hato__command_compile(h->option_list(h, o, "status-row"), h->option_list(h, o, "status-fields"), &patterns,
-                             words, sizeof words))
+  if (!hato__command_compile(h->option_list(h, o, "status-row"), h->option_list(h, o, "status-fields"),
+                             &patterns, words, sizeof words))
     return h->fail(h, HATO_INVALID, "%s", words);
   command_text row[COMMAND_FIELDS];
   while (hato__command_next_row(&patterns, &out, row)) apply_row(q, row);
@@ -266,7 +272,9 @@ int hato__command_ask(command *c, const hato_host *h, const hato_launch *const *
       failing |= j->failures > 0;
     }
     if (q.n_views == 0) continue;
-    int rc = due ? ask(&q) : failing ? h->fail(h, HATO_AGAIN, "status failed, and is run again later") : HATO_OK;
+    int rc = due       ? ask(&q)
+             : failing ? h->fail(h, HATO_AGAIN, "status failed, and is run again later")
+                       : HATO_OK;
     if (due) when_next(&q, rc);
     if (rc != HATO_OK) result = rc;
   }

@@ -59,8 +59,10 @@ static int write_script(const hato_host *h, const command_job *j, uint32_t i, co
   *path = j->mode == COMMAND_ARRAY ? h->format(h, "%s/%s.sh", dir, j->tag)
                                    : h->format(h, "%s/%s.%u.sh", dir, j->tag, i);
   if (*path == NULL) return HATO_NO_MEMORY;
-  /* Of /tmp nobody else's file is taken; in the folder of logs it may be there of a launch that was not told. */
-  int fd = open(*path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | (j->log_dir != NULL ? O_TRUNC : O_EXCL), 0700);
+  /* Of /tmp nobody else's file is taken; in the folder of logs it may be there of a launch that was not told.
+   */
+  int fd = open(*path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | (j->log_dir != NULL ? O_TRUNC : O_EXCL),
+                0700);
   size_t n = strlen(text), at = 0;
   while (fd >= 0 && at < n) {
     ssize_t w = write(fd, text + at, n - at);
@@ -79,7 +81,8 @@ typedef struct filled {
   const char *path;   /* of the script's file, or NULL */
 } filled;
 
-static int fill(const hato_host *h, const hato_launch_request *r, const command_job *j, uint32_t i, filled *out) {
+static int fill(const hato_host *h, const hato_launch_request *r, const command_job *j, uint32_t i,
+                filled *out) {
   hato_template_value values[VALUES];
   const char *submit = h->option_string(h, r->options, "submit");
   const char *script = hato__command_script(h, r->options);
@@ -108,7 +111,8 @@ static bool set_id(char **at, const char *id) {
   return *at != NULL;
 }
 
-static int take_ids(const hato_host *h, const hato_launch_request *r, command_job *j, uint32_t i, hato_run *run) {
+static int take_ids(const hato_host *h, const hato_launch_request *r, command_job *j, uint32_t i,
+                    hato_run *run) {
   const char *expression = h->option_string(h, r->options, "id");
   uint32_t max = j->mode == COMMAND_ARRAY ? r->count : 1;
   char *copy = h->format(h, "%s", run->out);
@@ -116,15 +120,17 @@ static int take_ids(const hato_host *h, const hato_launch_request *r, command_jo
   if (copy == NULL || ids == NULL) return HATO_NO_MEMORY;
   uint32_t n = hato__command_ids(expression, copy, ids, max);
   if (n == 0)
-    return h->fail(h, HATO_PROTOCOL, "submit succeeded, but no id%s%s%s is in what it printed: '%.300s'%s%.100s",
-                   expression != NULL ? " by '" : "", expression != NULL ? expression : "",
-                   expression != NULL ? "'" : "", run->out, run->err[0] != 0 ? "; on standard error: " : "",
-                   run->err);
+    return h->fail(
+        h, HATO_PROTOCOL, "submit succeeded, but no id%s%s%s is in what it printed: '%.300s'%s%.100s",
+        expression != NULL ? " by '" : "", expression != NULL ? expression : "",
+        expression != NULL ? "'" : "", run->out, run->err[0] != 0 ? "; on standard error: " : "", run->err);
   if (j->mode != COMMAND_ARRAY) return set_id(&j->members[i].id, ids[0]) ? HATO_OK : HATO_NO_MEMORY;
   if (n == 1) return set_id(&j->whole, ids[0]) ? HATO_OK : HATO_NO_MEMORY;
   if (n != r->count)
-    return h->fail(h, HATO_PROTOCOL, "submit printed %u ids, expected one for the array or one for each of its %u "
-                                     "members: '%.300s'", n, r->count, run->out);
+    return h->fail(h, HATO_PROTOCOL,
+                   "submit printed %u ids, expected one for the array or one for each of its %u "
+                   "members: '%.300s'",
+                   n, r->count, run->out);
   for (uint32_t k = 0; k < n; k++) {
     if (!set_id(&j->members[k].id, ids[k])) return HATO_NO_MEMORY;
   }
@@ -160,8 +166,10 @@ static int submit(command *c, const hato_host *h, const hato_launch_request *r, 
 
 /* All or none: `made` members are submitted and have to go. The words of the failure stand, unless that fails
  * as well. */
-static void undo(command *c, const hato_host *h, const hato_launch_request *r, command_job *j, uint32_t made) {
-  const char **ids = h->alloc(h, (made + 1) * sizeof *ids), *cancel = h->option_string(h, r->options, "cancel");
+static void undo(command *c, const hato_host *h, const hato_launch_request *r, command_job *j,
+                 uint32_t made) {
+  const char **ids = h->alloc(h, (made + 1) * sizeof *ids),
+             *cancel = h->option_string(h, r->options, "cancel");
   if (j->mode == COMMAND_HOLD) {
     hato__command_hold_kill(c, j);
     return;
@@ -173,7 +181,8 @@ static void undo(command *c, const hato_host *h, const hato_launch_request *r, c
     ids[made++] = "-";
   if (made > 0 && ids != NULL) {
     if (cancel == NULL)
-      h->log(h, HATO_LEVEL_WARN, "%u members of launch %s stay submitted: there is no cancel line", made, r->tag);
+      h->log(h, HATO_LEVEL_WARN, "%u members of launch %s stay submitted: there is no cancel line", made,
+             r->tag);
     else if (hato__command_run_ids(h, r->options, "cancel", r->tag, ids, made, NULL, NULL) != HATO_OK)
       h->log(h, HATO_LEVEL_WARN, "%u members of launch %s could not be cancelled", made, r->tag);
   }
@@ -196,13 +205,15 @@ int hato__command_launch(void *state, const hato_host *h, const hato_launch_requ
   if (rc != HATO_OK) return rc;
   if (r->secret_way != 0 && r->secret_way != HATO_SECRET_FILE &&
       !(mode == COMMAND_HOLD && r->secret_way == HATO_SECRET_STDIN))
-    return h->fail(h, HATO_NOT_SUPPORTED, "command hands secrets over by a file, or with hold=yes secret=stdin");
+    return h->fail(h, HATO_NOT_SUPPORTED,
+                   "command hands secrets over by a file, or with hold=yes secret=stdin");
   command_job *j = hato__command_make(c, h, r->id, r->count, mode, r->tag, r->log_dir);
   if (j == NULL) return HATO_NO_MEMORY;
   uint32_t submits = mode == COMMAND_ARRAY ? 1 : r->count;
   for (uint32_t i = 0; i < submits; i++) {
     if (h->should_abort(h))
-      return failed(c, h, r, j, i, h->fail(h, HATO_INTERRUPTED, "interrupted after %u of %u submits", i, submits));
+      return failed(c, h, r, j, i,
+                    h->fail(h, HATO_INTERRUPTED, "interrupted after %u of %u submits", i, submits));
     rc = submit(c, h, r, j, i);
     if (rc != HATO_OK) return failed(c, h, r, j, i, rc);
     rc = hato__command_note(h, j, i);

@@ -28,7 +28,8 @@ static const char spool_text[] =
     "    echo $! >job.$id/$k.pid; k=$((k + 1))\n"
     "  done; echo welcome; echo \"Your job <$id> is in\";;\n"
     "stat)\n"
-    "  echo \"$*\" >>asked; [ ! -e stat.hang ] || sleep 600; [ ! -e stat.fail ] || { echo 'no master' >&2; exit 3; }\n"
+    "  echo \"$*\" >>asked; [ ! -e stat.hang ] || sleep 600; [ ! -e stat.fail ] || { echo 'no master' >&2; "
+    "exit 3; }\n"
     "  for id; do for f in job.$id/*.pid; do [ -e $f ] || continue\n"
     "    k=${f#job.$id/}; k=${k%.pid}; b=job.$id/$k\n"
     "    if [ -e $b.exit ]; then [ -e forgetful ] || echo \"$id $k done node1 $(cat $b.exit)\"\n"
@@ -39,7 +40,8 @@ static const char spool_text[] =
     "  echo \"$*\" >>deleted\n"
     "  for id; do k='*'; case $id in *.*) k=${id#*.}; id=${id%.*};; esac\n"
     "    [ -d job.$id ] || { echo \"del: no job $id\" >&2; exit 5; }\n"
-    "    for f in job.$id/$k.pid; do [ -e ${f%.pid}.exit ] || { : >${f%.pid}.gone; kill -9 -$(cat $f) 2>/dev/null; }; done\n"
+    "    for f in job.$id/$k.pid; do [ -e ${f%.pid}.exit ] || { kill -9 -$(cat $f) 2>/dev/null; : "
+    ">${f%.pid}.gone; }; done\n"
     "  done; exit 0;;\n"
     "esac\n";
 
