@@ -76,6 +76,16 @@ static hato_status check_operations(const hato_launcher *m, const char *path, ha
   return HATO_OK;
 }
 
+/* A profile of the configuration file has these keys beside the launcher's options. */
+static bool is_reserved(const char *name) {
+  static const char *const names[] = {"launcher", "daemons",     "slots",
+                                      "bind",     "crash-limit", "launch-timeout"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    if (name != NULL && strcmp(name, names[i]) == 0) return true;
+  }
+  return false;
+}
+
 hato_option_row launchers__row(const hato_launcher *m, uint32_t i) {
   hato_option_row row = {0};
   size_t n = m->option_size < sizeof row ? m->option_size : sizeof row;
@@ -92,13 +102,20 @@ static hato_status check_options(const hato_launcher *m, const char *path, hato_
                       m->option_count, m->option_size, (const void *)m->options, OPTIONS_MAX, ROW_LEAST);
   hato_option_row *rows = calloc(m->option_count, sizeof *rows);
   if (rows == NULL) return hato__fail(err, HATO_NO_MEMORY, "%s: no memory for its options", path);
-  for (uint32_t i = 0; i < m->option_count; i++) rows[i] = launchers__row(m, i);
+  const char *reserved = NULL;
+  for (uint32_t i = 0; i < m->option_count; i++) {
+    rows[i] = launchers__row(m, i);
+    if (is_reserved(rows[i].name)) reserved = rows[i].name;
+  }
   hato__conf *conf = NULL;
   hato_error why;
   hato_status rc = launchers__conf(m->name, rows, m->option_count, &conf, &why);
   hato__conf_destroy(conf);
   free(rows);
-  return rc == HATO_OK ? rc : hato__fail(err, rc, "%s: %s", path, why.text);
+  if (rc != HATO_OK) return hato__fail(err, rc, "%s: %s", path, why.text);
+  if (reserved == NULL) return HATO_OK;
+  return hato__fail(err, HATO_INVALID, "%s: its option '%s' has the name of a key that every profile has", path,
+                    reserved);
 }
 
 hato_status launchers__check(const hato_launcher *found, const char *path, const char *name,

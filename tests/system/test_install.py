@@ -69,6 +69,24 @@ class Install(Case):
         self.run_command("cmake", "--build", project / "b")
         self.assertRegex(self.run_command(project / "b/version").out, r"^\d+\.\d+\.\d+$")
 
+    @limit(180)
+    def test_a_launcher_is_built_against_the_installed_header_alone(self):
+        folder = self.dir / "launcher"
+        shutil.copytree(self.there("share/doc/hato/examples/launcher")[0], folder)
+        self.env.update(PATH=f"{self.prefix / 'bin'}:{os.environ['PATH']}", TS_SOCKET=str(self.dir / "tmp/tsp"), TS_SLOTS="8")
+        self.run_command("make", f"CC={CC}", "CFLAGS=-O2 -Wall -Wextra -Werror", cwd=folder)
+        needed = self.run_command("readelf", "-d", folder / "hato_launcher_tsp.so").out
+        self.assertNotIn("libhato", needed)
+        done = self.run_command("make", "test", cwd=folder, timeout=120)
+        self.assertIn(" passed, 0 failed, ", done.out)
+        # And it does what it is for.
+        self.env["HATO_LAUNCHERS_PATH"] = str(folder)
+        self.run_command("hato", "up", "--launcher", "tsp", "-n", "2", "-o", "weight=2")
+        self.assertEqual(self.run_command("hato", "map", "echo", "{}", input="a\nb\n").out, "a\nb\n")
+        self.assertEqual(self.run_command("tsp", "-l").out.count(" running "), 2)
+        self.run_command("hato", "down")
+        self.wait_for(lambda: " running " not in self.run_command("tsp", "-l").out, 20, "no job runs")
+
     def test_manual_pages_have_no_faults(self):
         for page in self.there("share/man/man*/*"):
             done = self.run_command("man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", page)

@@ -63,6 +63,7 @@ class Misuse(Case):
             "bad_name": r"calls itself 'slurm', expected 'bad_name'",
             "bad_operation": r"'cancel' is NULL",
             "bad_option": r"nodes.*many",
+            "bad_reserved": r"'slots' has the name of a key that every profile has",
             "bad_probe": r"there is no qsub in PATH",
             "nosuch": r"nosuch",
         }.items():

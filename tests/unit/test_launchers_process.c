@@ -384,6 +384,7 @@ UNIT_TEST_LIMIT(missing_operation, 20) {
 }
 UNIT_TEST_LIMIT(wrong_name, 20) { misused("bad_name", "calls itself 'slurm'", "expected 'bad_name'"); }
 UNIT_TEST_LIMIT(wrong_option, 20) { misused("bad_option", "many", "nodes"); }
+UNIT_TEST_LIMIT(reserved_option, 20) { misused("bad_reserved", "'slots'", "every profile"); }
 UNIT_TEST_LIMIT(crash_when_loaded, 20) { misused("bad_crash", "signal 6", "bad_crash"); }
 UNIT_TEST_LIMIT(exit_when_loaded, 20) { misused("bad_exit", "exited with 1", "fatal: no configuration"); }
 

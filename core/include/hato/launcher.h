@@ -97,7 +97,9 @@ typedef enum hato_option_type {
 /* One option: parses `-o name=value` and the configuration file, prints help and
  * manual. Zero is a fit value for all fields but name. */
 typedef struct hato_option_row {
-  const char *name; /* [a-z0-9-]+ */
+  /* [a-z0-9-]+; not launcher, daemons, slots, bind, crash-limit or launch-timeout: those are hato's own
+   * keys of a profile, beside which these stand. */
+  const char *name;
   uint32_t type;    /* hato_option_type */
   uint32_t flags;   /* HATO_OPTION_* */
   const char *def;  /* default, as it would be typed; NULL: none. Not of a list */

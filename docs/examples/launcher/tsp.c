@@ -69,14 +69,14 @@ static int cancel(void *state, const hato_host *h, const hato_launch *l, const u
 static int submit(const hato_host *h, const hato_launch_request *r, uint32_t i) {
   static const char script[] = "log=$1; shift; exec \"$@\" >>\"$log\" 2>&1 </dev/null";
   const char *log = r->log_dir != NULL ? h->format(h, "%s/%s.%u.log", r->log_dir, r->tag, i) : "/dev/null";
-  const char *slots = h->format(h, "%d", (int)h->option_int(h, r->options, "slots"));
+  const char *weight = h->format(h, "%d", (int)h->option_int(h, r->options, "weight"));
   const char *label = h->format(h, "%s.%u", r->tag, i);
-  const char *head[] = {"tsp", "-n", "-N", slots, "-L", label, "sh", "-c", script, "sh", log};
+  const char *head[] = {"tsp", "-n", "-N", weight, "-L", label, "sh", "-c", script, "sh", log};
   uint32_t words = sizeof head / sizeof *head, n = 0;
   while (r->env[n] != NULL) n++;
   const char **argv = h->alloc(h, (words + r->argc + 1) * sizeof *argv);
   const char **env = h->alloc(h, (n + 3) * sizeof *env);
-  if (argv == NULL || env == NULL || log == NULL || slots == NULL || label == NULL) return HATO_NO_MEMORY;
+  if (argv == NULL || env == NULL || log == NULL || weight == NULL || label == NULL) return HATO_NO_MEMORY;
   memcpy(argv, head, sizeof head);
   memcpy(argv + words, r->argv, r->argc * sizeof *argv);
   memcpy(env, r->env, n * sizeof *env);
@@ -147,7 +147,7 @@ static int adopt(void *state, const hato_host *h, const hato_launch *l, hato_lau
 }
 
 static const hato_option_row options[] = {
-    {.name = "slots", .type = HATO_OPTION_INT, .def = "1", .min = 1, .max = 1000, .help = "Of each daemon."}};
+    {.name = "weight", .type = HATO_OPTION_INT, .def = "1", .min = 1, .max = 99, .help = "Slots of each."}};
 
 const hato_launcher hato_launcher_module = {
     HATO_LAUNCHER_HEAD,
