@@ -446,7 +446,7 @@ bool dispatcher_tasks_more(client *c);         /* adds the next part to its outb
 void dispatcher_tasks_free(client *c);
 json_t *dispatcher_status_json(dispatcher *d);
 
-/* ---- launches: launch.c, ask.c, launches.c, leftover.c ---- */
+/* ---- launches (launch.h) ---- */
 hato_status dispatcher_launch_open(dispatcher *d, hato_error *err);
 void dispatcher_launch_close(dispatcher *d);                                /* without the lock; blocks */
 void dispatcher_launch_asked(client *c, uint32_t token, json_t *request); /* without the lock */

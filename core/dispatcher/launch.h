@@ -1,13 +1,16 @@
 /*
  * What the files about launches share.
  *
- *   ask.c         requests: read, resolved with their profile, answered
- *   profile.c     profiles of the configuration files
- *   launch.c      a launch, from its plan to its end; events of launchers; connections of members
- *   command.c     the words of a daemon's command
- *   launches.c    what is told of launches, in JSON
- *   leftover.c    launches on record, and the end of what a killed dispatcher left
- *   where.c       where daemons dial
+ *   launch_ask.c      requests: read, resolved with their profile, answered
+ *   profile.c         profiles of the configuration files
+ *   launch_plan.c     a launch's beginning: plan, credential, the launcher is asked
+ *   launch_command.c  the words of a daemon's command
+ *   launch_told.c     what launchers and connections tell
+ *   launch_due.c      what sched has to say of launches
+ *   launch_json.c     what is told of launches
+ *   launch_record.c   launches on record, and the end of what a killed dispatcher left
+ *   launch.c          a launch's memory, and what is noted of it
+ *   where.c           where daemons dial
  *
  * All of it is guarded by the dispatcher's lock, but for `asked`, which does not change once it
  * is made.
@@ -79,17 +82,32 @@ hato_status dispatcher_launch_describe(dispatcher *d, const char *name, const la
 /* ---- launch.c ---- */
 asked *dispatcher_asked_new(void);
 void dispatcher_asked_free(asked *a); /* NULL is fine; refs is not looked at */
-/* Makes the launch of what was asked for and has it planned: what follows comes as events. Takes a reference of
- * `a` in any case. line: 0, or the launch whose members these `count` replace. Without the lock. */
-hato_status dispatcher_launch_begin(dispatcher *d, asked *a, uint64_t line, unsigned count, client *waiter,
-                                    uint32_t token, uint64_t wait_ns, uint64_t *id, hato_error *err);
+void dispatcher_asked_unref(asked *a);
 launch *dispatcher_launch_find(dispatcher *d, uint64_t id);
 /* A launch that is to be followed, in d->launches. NULL: no memory. */
 launch *dispatcher_launch_add(dispatcher *d, asked *a);
 void dispatcher_launch_drop(launch *l);
+void dispatcher_launch_forget_old(dispatcher *d); /* of those that are over only the last are remembered */
 sched_member_state dispatcher_launch_state(const launch *l, unsigned member);
+void dispatcher_launch_note(launch *l, unsigned member); /* since when it is in its state */
+void dispatcher_launch_note_all(launch *l);
+void dispatcher_launch_replace_text(char **to, const char *text); /* "" and NULL: none */
+void dispatcher_launch_set_ending(launch *l, launch_member *m, bool ending);
+void dispatcher_launch_end_whole(launch *l); /* if no member is left that is not to be ended */
+void dispatcher_launch_answer(launch *l, uint64_t now); /* whoever waits for it, if it has settled */
+void dispatcher_launch_over(launch *l);
+void dispatcher_launch_failed(launch *l, hato_status status, const char *words); /* it never came to be */
+void dispatcher_launch_soon(dispatcher *d); /* the clock looks at launches */
 
-/* ---- command.c ---- */
+/* ---- launch_plan.c ---- */
+/* Makes the launch of what was asked for and has it planned: what follows comes as events. Takes a reference of
+ * `a` in any case. line: 0, or the launch whose members these `count` replace. Without the lock. */
+hato_status dispatcher_launch_begin(dispatcher *d, asked *a, uint64_t line, unsigned count, client *waiter,
+                                    uint32_t token, uint64_t wait_ns, uint64_t *id, hato_error *err);
+/* The plan has come, or why there is none. On a thread of the launcher's host, without the lock. */
+void dispatcher_launch_planned(dispatcher *d, const launchers_event *e);
+
+/* ---- launch_command.c ---- */
 typedef struct launch_command { /* the words of `hato daemon` */
   char *words[48];
   unsigned n, dial_arg;
@@ -101,10 +119,10 @@ void dispatcher_launch_command(const dispatcher *d, const asked *a, unsigned fla
                                launch_command *c);
 void dispatcher_launch_command_free(launch_command *c);
 
-/* ---- launches.c ---- */
+/* ---- launch_json.c ---- */
 json_t *dispatcher_launch_one_json(const launch *l);
 
-/* ---- leftover.c ---- */
+/* ---- launch_record.c ---- */
 /* The file of launches is to be written again. Without the lock; writes a file. */
 void dispatcher_launch_write(dispatcher *d);
 /* A leftover's events. With the lock. */

@@ -74,7 +74,7 @@ static hato_status by_hand(dispatcher *d, const asked *a, json_t **answer, hato_
 static void end_asking(asking *q) {
   dispatcher *d = q->client->peer.d;
   dispatcher_lock(d);
-  if (--q->asked->refs == 0) dispatcher_asked_free(q->asked);
+  dispatcher_asked_unref(q->asked);
   dispatcher_peer_unref(&q->client->peer);
   d->askers--;
   pthread_cond_broadcast(&d->end);
@@ -240,7 +240,7 @@ hato_status dispatcher_launch(dispatcher *d, const dispatcher_launch_request *r,
                        : check(d, a, err);
   if (!st) st = dispatcher_launch_begin(d, a, 0, a->n, NULL, 0, 0, id ? id : &none, err);
   dispatcher_lock(d);
-  if (--a->refs == 0) dispatcher_asked_free(a);
+  dispatcher_asked_unref(a);
   dispatcher_unlock(d);
   return st;
 }
