@@ -96,8 +96,9 @@ static void unbegun(const hato_host *h, const pbs_record *r, const census *c, ha
     else
       *(j->state == 'R' || j->state == 'S' ? &runs : &waits) = j;
   }
+  /* That a note is not there yet does not mean that it will be: the folder may be a node's own. */
   *m = (hato_member){.state = waits != NULL  ? HATO_MEMBER_QUEUED
-                              : runs != NULL ? HATO_MEMBER_STARTING
+                              : runs != NULL ? HATO_MEMBER_RUNNING
                                              : HATO_MEMBER_ENDED};
   m->job = h->format(h, "%llu", (unsigned long long)r->seq[0]);
   if (m->state != HATO_MEMBER_ENDED) return;
