@@ -1,6 +1,7 @@
 """An installed tree: complete, movable, and enough to build a program on."""
 
 import os
+import re
 import shutil
 import unittest
 
@@ -78,14 +79,23 @@ class Install(Case):
         needed = self.run_command("readelf", "-d", folder / "hato_launcher_tsp.so").out
         self.assertNotIn("libhato", needed)
         done = self.run_command("make", "test", cwd=folder, timeout=120)
-        self.assertIn(" passed, 0 failed, ", done.out)
+        self.assertIn("19 passed, 0 failed, 1 left out", done.out)
         # And it does what it is for.
         self.env["HATO_LAUNCHERS_PATH"] = str(folder)
+        self.assertRegex(self.run_command("hato", "launchers").out, r"(?m)^tsp +daemons as jobs of Task Spooler on this machine$")
+        self.assertIn("weight", self.run_command("hato", "launchers", "show", "tsp").out)
         self.run_command("hato", "up", "--launcher", "tsp", "-n", "2", "-o", "weight=2")
         self.assertEqual(self.run_command("hato", "map", "echo", "{}", input="a\nb\n").out, "a\nb\n")
         self.assertEqual(self.run_command("tsp", "-l").out.count(" running "), 2)
         self.run_command("hato", "down")
         self.wait_for(lambda: " running " not in self.run_command("tsp", "-l").out, 20, "no job runs")
+
+    def test_the_guide_to_launchers_quotes_the_example(self):
+        example = (SOURCE / "docs/examples/launcher/tsp.c").read_text()
+        pieces = re.findall(r"^```c\n(.*?)^```", (SOURCE / "docs/launchers.md").read_text(), re.M | re.S)
+        self.assertGreater(len(pieces), 3)
+        for piece in pieces:
+            self.assertIn(piece, example)
 
     def test_manual_pages_have_no_faults(self):
         for page in self.there("share/man/man*/*"):
