@@ -29,7 +29,10 @@ from pathlib import Path
 
 import cluster
 from cluster import GRIDENGINE_ENV, RUN, SKIPPED, USER, USER_ID, ask
-from harness import Case, limit_of
+
+sys.path.insert(0, str(cluster.SOURCE / "tests/system"))
+import harness  # noqa: E402
+from harness import Case, limit_of  # noqa: E402
 
 NODES = cluster.NODES
 
@@ -126,8 +129,6 @@ class ClusterCase(Case):
         return [*found["jobs"], *found["processes"].values(), *files, *sockets, *(" ".join(w) for w in self.own_hatos())]
 
     def own_hatos(self):
-        import harness
-
         lines = [harness.command_line(pid) for pid in harness.descendants()]
         return [words for words in lines if words and Path(words[0]).name == "hato"]
 
