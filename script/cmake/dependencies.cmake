@@ -40,3 +40,12 @@ target_link_libraries(hato_deps_archive INTERFACE
   ${NNG_ARCHIVE} ${HWLOC_ARCHIVE} ${JANSSON_ARCHIVE} ${INIH_ARCHIVE}
   ${MBEDTLS_ARCHIVE} ${MBEDX509_ARCHIVE} ${MBEDCRYPTO_ARCHIVE}
   -Wl,--as-needed ${UDEV_SHARED} m dl)
+
+# Of the launcher module slurm alone: hato is built and runs without it.
+pkg_check_modules(SLURM QUIET slurm)
+find_path(SLURM_INCLUDE_DIR slurm/slurm.h HINTS ${SLURM_INCLUDEDIR} ${SLURM_INCLUDE_DIRS})
+find_library(SLURM_SHARED NAMES libslurm.so HINTS ${SLURM_LIBDIR} ${SLURM_LIBRARY_DIRS})
+set(HATO_SLURM OFF)
+if(SLURM_INCLUDE_DIR AND SLURM_SHARED)
+  set(HATO_SLURM ON)
+endif()
