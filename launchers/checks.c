@@ -153,9 +153,13 @@ static launchers_verdict cancels_at_once(launchers__suite *s) {
 }
 
 static launchers_verdict cancels_one_member(launchers__suite *s) {
-  if ((s->info->flags & HATO_LAUNCHER_CANCELS_MEMBERS) == 0)
-    return launchers__left_out(s, "it ends whole launches only");
   launchers_request r = launchers__ask(s, 2, SLEEP);
+  launchers__reply planned; /* options may say other than the descriptor */
+  if (!launchers__suite_call(s, (launchers__call){.op = LAUNCHERS__PLAN, .request = &r}, &planned))
+    return LAUNCHERS_FAILED_CHECK;
+  if (planned.status != HATO_OK) return launchers__wrong(s, "plan failed: %s", planned.text);
+  if ((planned.plan.flags & HATO_LAUNCHER_CANCELS_MEMBERS) == 0)
+    return launchers__left_out(s, "it ends whole launches only");
   if (!launchers__make(s, &r) || !launchers__until(s, HATO_MEMBER_RUNNING, "after launch"))
     return LAUNCHERS_FAILED_CHECK;
   uint32_t member = 1;
