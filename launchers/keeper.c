@@ -288,14 +288,32 @@ static void cancel_due(launchers__keeper *k) {
   }
 }
 
+/* That one, and those of the same launch that are next in line: one call to the scheduler for all of them. */
+static uint32_t take_members(launchers__keeper *k, uint64_t id, uint32_t first, uint32_t *members, uint32_t max) {
+  uint32_t n = 0;
+  members[n++] = first;
+  pthread_mutex_lock(&k->h->lock);
+  while (n < max && !hato__list_empty(&k->jobs)) {
+    launchers__job *j = HATO__ENTRY(k->jobs.next, launchers__job, link);
+    if (j->type != LAUNCHERS__JOB_CANCEL_MEMBER || j->id != id) break;
+    members[n++] = j->member;
+    (void)hato__list_pop(&k->jobs);
+    free(j);
+  }
+  pthread_mutex_unlock(&k->h->lock);
+  return n;
+}
+
 static void cancel_member(launchers__keeper *k, launchers__kept *t, uint32_t member) {
   launchers__reply reply;
   hato_error err;
+  uint32_t members[1024];
   if (t->lost || k->line == NULL) {
     launchers__tell(k, t, LAUNCHERS_TROUBLE, HATO_AGAIN, "the launcher's process is being started again");
     return;
   }
-  launchers__call c = {.op = LAUNCHERS__CANCEL, .id = t->id, .members = &member, .n_members = 1};
+  uint32_t n = take_members(k, t->id, member, members, sizeof members / sizeof *members);
+  launchers__call c = {.op = LAUNCHERS__CANCEL, .id = t->id, .members = members, .n_members = n};
   hato_status rc = call(k, c, &reply, &err);
   if (rc != HATO_OK)
     recover(k, err.text);

@@ -41,7 +41,11 @@ install_missing() {
   may_install || return 1
   say "installing: ${missing[*]}"
   as_root apt-get update -q >/dev/null || true
+  # Debian starts the daemons that a package brings, unless this says no: the tests start their own.
+  local policy=
+  [ -e /usr/sbin/policy-rc.d ] || { policy=/usr/sbin/policy-rc.d; printf '#!/bin/sh\nexit 101\n' | as_root install -m 755 /dev/stdin $policy; }
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" >&2 </dev/null
+  [ -z "$policy" ] || as_root rm -f "$policy"
   # shellcheck disable=SC2207
   missing=($(missing_packages "$@"))
   [ ${#missing[@]} -eq 0 ]

@@ -64,6 +64,7 @@ void dispatcher_launch_drop(launch *l) {
   HASH_DEL(l->d->launches, l);
   if (l->waiter) dispatcher_peer_unref(&l->waiter->peer);
   for (unsigned i = 0; l->members && i < l->count; i++) {
+    free(l->members[i].why);
     free(l->members[i].reason);
     free(l->members[i].host);
     free(l->members[i].job);

@@ -43,7 +43,7 @@ typedef struct launch_member {
   bool ending;           /* it was to be ended, and has not yet */
   int exit_code, signal;
   char *reason, *host, *job, *log_tail; /* NULL: none */
-  const char *why; /* why we ended it ourselves; static; NULL: we did not */
+  char *why; /* why we ended it ourselves; NULL: we did not */
 } launch_member;
 
 struct launch {

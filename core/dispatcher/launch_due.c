@@ -5,22 +5,33 @@
 
 #define ENDING_NS (10 * HATO__SEC) /* how long whoever asked waits for the end of what is to be ended */
 
+/* In words, since what the launcher says of its end will only be that it was cancelled. */
+static void say_why(const launch *l, unsigned member, launch_member *m) {
+  char never[300];
+  const char *why = m->came ? "its connection ended, and it neither ended nor came back in time"
+                            : "it did not connect in time after it began";
+  if (dispatcher_launch_state(l, member) == SCHED_MEMBER_QUEUED) {
+    snprintf(never, sizeof never, "it can never run%s%s", m->reason ? ": " : "", m->reason ? m->reason : "");
+    why = never;
+  }
+  dispatcher_launch_replace_text(&m->why, why);
+}
+
 static void end_member(dispatcher *d, const sched_launch_action *a) {
   launch *l = dispatcher_launch_find(d, a->launch);
   if (!l || a->member >= l->count) return;
   launch_member *m = &l->members[a->member];
   hato_error err = {0};
-  bool never = sched_launches_state(d->life, l->id, a->member) == SCHED_MEMBER_QUEUED;
-  if (!never) m->why = m->came ? "its connection ended, and it neither ended nor came back in time"
-                               : "it did not connect in time after it began";
+  say_why(l, a->member, m);
   dispatcher_launch_set_ending(l, m, true);
   uint64_t until = hato__now() + ENDING_NS;
   if (l->wait_until < until) l->wait_until = until;
   hato__warn(&d->log, "LAUNCH-MEMBER-ENDED", "launch %llu, member %u (%s %s): it is ended: %s",
              (unsigned long long)l->id, a->member, l->asked->launcher, m->job ? m->job : "-",
-             m->why ? m->why : m->reason ? m->reason : "it can never run");
+             m->why ? m->why : "");
   /* Of members that do not know their numbers none can be meant alone. */
-  hato_status st = l->numbered ? launchers_cancel_member(d->launchers, l->id, a->member, &err) : HATO_NOT_SUPPORTED;
+  bool alone = l->numbered && (l->plan_flags & HATO_LAUNCHER_CANCELS_MEMBERS) != 0;
+  hato_status st = alone ? launchers_cancel_member(d->launchers, l->id, a->member, &err) : HATO_NOT_SUPPORTED;
   if (st == HATO_NOT_SUPPORTED) dispatcher_launch_end_whole(l);
 }
 

@@ -91,12 +91,9 @@ static void on_event(void *arg, const launchers_event *e) {
   } else if (l) {
     whole_event(l, e);
   }
+  if (l) dispatcher_launch_soon(d); /* the clock looks, once for many events */
   dispatcher_unlock(d);
   if (write) dispatcher_launch_write(d);
-  dispatcher_launch_look(d, hato__now());
-  dispatcher_lock(d);
-  dispatcher_clock_soon(d);
-  dispatcher_unlock(d);
   dispatcher_flush(d);
 }
 
@@ -126,7 +123,7 @@ void dispatcher_launch_joined(worker *w) {
   launch_member *m = member_of(w, &l, &number);
   if (!m) return;
   m->came = true;
-  m->why = NULL;
+  dispatcher_launch_replace_text(&m->why, NULL);
   dispatcher_launch_set_ending(l, m, false);
   dispatcher_launch_replace_text(&m->host, w->host);
   dispatcher_launch_replace_text(&m->reason, NULL);

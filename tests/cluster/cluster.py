@@ -71,6 +71,12 @@ def why_not():
     missing = [name for name in COMMANDS if not shutil.which(name, path=PATH)]
     if missing:
         return f"not found: {', '.join(missing)} (packages of group `cluster` in script/packages)"
+    # root in a container need not have the right to namespaces.
+    attempt = "mount -t overlay -o lowerdir=/etc:/usr none /mnt && ip link add b0 type bridge && ip link add v0 type veth"
+    done = subprocess.run(["unshare", "--mount", "--net", "--uts", "sh", "-ec", attempt], capture_output=True, text=True,
+                          env={"PATH": PATH}, check=False)
+    if done.returncode:
+        return f"namespaces, bridges or overlays cannot be made here: {' '.join(done.stderr.split())}"
     return None
 
 
@@ -81,6 +87,14 @@ def started(pid):
     except (FileNotFoundError, ProcessLookupError):
         return None
     return None if fields[0] in "ZX" else fields[19]
+
+
+def left_out():
+    """Why `up` made none."""
+    try:
+        return (state_folder() / "left-out").read_text().strip()
+    except FileNotFoundError:
+        return "the cluster is not up (tests/cluster/cluster.py up)"
 
 
 def keeper():
@@ -226,6 +240,9 @@ def main(words):
     reason = why_not()
     if reason:
         print(f"left out: {reason}")
+        if what == "up":
+            state_folder().mkdir(parents=True, exist_ok=True)
+            (state_folder() / "left-out").write_text(reason + "\n")
         return SKIPPED
     if what == "up":
         up()

@@ -29,7 +29,10 @@ from pathlib import Path
 
 import cluster
 from cluster import GRIDENGINE_ENV, RUN, SKIPPED, USER, USER_ID, ask
-from harness import Case, limit_of
+
+sys.path.insert(0, str(cluster.SOURCE / "tests/system"))
+import harness  # noqa: E402
+from harness import Case, limit_of  # noqa: E402
 
 NODES = cluster.NODES
 
@@ -57,6 +60,8 @@ class ClusterCase(Case):
         self.env.pop("PYTHONPATH", None)
         self.env.update(USER=self.user, LOGNAME=self.user, HATO_LOCAL_DIR=str(self.local), SHELL="/bin/bash")
         self.give(self.dir, self.local)
+        self.changed_slurm = False
+        self.addCleanup(self.restore_slurm)
         self.addCleanup(self.check_nothing_left)
 
     def give(self, *paths):
@@ -86,8 +91,12 @@ class ClusterCase(Case):
 
     def slurm(self, *lines, cpus=16):
         """Until the test ends Slurm has these lines in its configuration too, and nodes that claim so many cores."""
-        self.addCleanup(ask, do="slurm", cpus=16, lines=[])
+        self.changed_slurm = True
         ask(do="slurm", cpus=cpus, lines=lines)
+
+    def restore_slurm(self):
+        if self.changed_slurm:
+            ask(do="slurm", cpus=16, lines=[])
 
     def need_gridengine(self):
         """Its commands stand first in PATH then."""
@@ -120,8 +129,6 @@ class ClusterCase(Case):
         return [*found["jobs"], *found["processes"].values(), *files, *sockets, *(" ".join(w) for w in self.own_hatos())]
 
     def own_hatos(self):
-        import harness
-
         lines = [harness.command_line(pid) for pid in harness.descendants()]
         return [words for words in lines if words and Path(words[0]).name == "hato"]
 
@@ -143,10 +150,9 @@ class ClusterCase(Case):
 
 def start_again():
     """This script on the login node, in the place of this process."""
-    reason = cluster.why_not()
-    pid = None if reason else cluster.keeper()
+    pid = cluster.keeper() if os.geteuid() == 0 else None
     if not pid:
-        print(f"left out: {reason or 'the cluster is not up (tests/cluster/cluster.py up)'}")
+        print(f"left out: {cluster.left_out()}")
         sys.exit(SKIPPED)
     script = Path(sys.argv[0]).resolve()
     os.execvpe("nsenter", cluster.entering(pid, sys.executable, script, *sys.argv[1:]), cluster.environment())

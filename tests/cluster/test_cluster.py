@@ -97,6 +97,12 @@ class Faults(ClusterCase):
         self.slurm("MinJobAge=2")
         self.assertRegex(self.run_command("scontrol", "show", "config").out, r"MinJobAge\s+= 2 sec")
 
+    @limit(90)
+    def test_nodes_may_claim_more_cores(self):
+        self.slurm("MaxArraySize=2001", cpus=400)
+        self.assertEqual(self.run_command("sinfo", "-h", "-o", "%C").out.strip().split("/")[-1], "1200")
+        self.run_command("sbatch", "--test-only", "--array=0-1500", "--wrap", "true")
+
     def test_a_folder_may_be_full(self):
         folder = self.full_folder()
         done = self.run_command("srun", "bash", "-c", f"echo some words >{folder}/log", rc=None)

@@ -318,4 +318,35 @@ UNIT_TEST_LIMIT(torque_as_its_manual_has_it, 20) {
   bench_end(b);
 }
 
+/* ---- the whole contract ---- */
+
+static void check_passed(void *arg, const char *check, launchers_verdict verdict, const char *words) {
+  int *passed = arg;
+  *passed += verdict == LAUNCHERS_PASSED;
+  ck_assert_msg(verdict != LAUNCHERS_FAILED_CHECK, "%s: %s", check, words);
+}
+
+/* With a stand-in whose jobs are processes here, as there is no PBS Pro to be had. */
+UNIT_TEST_LIMIT(conforms_in_the_dialect_of_pbs_pro, 150) {
+  bench *b = begin("");
+  char body[1024], python[512] = "";
+  /* Itself, once: what is found in PATH may be a script that looks for it, which takes its time. */
+  FILE *p = popen("python3 -c 'import sys; print(sys.executable)'", "r");
+  ck_assert(p != NULL && fscanf(p, "%511s", python) == 1 && pclose(p) == 0);
+  static const char *const names[] = {"qsub", "qstat", "qdel"};
+  setenv("HATO_STANDIN", b->dir, 1);
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    (void)snprintf(body, sizeof body, "exec %s -IS " RECORDED "standin.py %s \"$@\"\n", python, names[i]);
+    command(b, names[i], body);
+  }
+  int passed = 0;
+  launchers_conformance c = {
+      .log_dir = b->dir, .patience_ms = (uint32_t)(30000 * UNIT_PATIENCE), .report = check_passed, .arg = &passed};
+  hato_error err;
+  hato_status rc = launchers_conform(b->h, "pbs", &c, &err);
+  ck_assert_msg(rc == HATO_OK, "%s", err.text);
+  ck_assert_int_eq(passed, 18); /* all but the secrets' ways that it does not offer */
+  bench_end(b);
+}
+
 LAUNCHERS_MAIN("launchers_pbs")
