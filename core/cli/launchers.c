@@ -18,8 +18,8 @@ static const hato__conf_row rows[] = {
     {.name = "log-dir", .metavar = "DIR", .type = HATO__CONF_STRING,
      .help = "Of test: a folder for members' logs that their machines see, too. By default one is made in the "
              "current folder, or in /tmp for a launcher whose members run on this machine, and removed."},
-    {.name = "what", .type = HATO__CONF_OPERANDS, .metavar = "show NAME | test NAME-OR-PATH", .min = 0, .max = 2,
-     .help = "Show one launcher with its options, or run the conformance suite on one, a site's own too."},
+    {.name = "what", .type = HATO__CONF_OPERANDS, .metavar = "show NAME | test NAME-OR-PATH | manual NAME", .min = 0, .max = 2,
+     .help = "Show one launcher with its options, run the conformance suite on one, a site's own too, or print its manual page."},
 };
 
 static int print_json(json_t *o) {
@@ -70,6 +70,31 @@ static int show(cli *c, launchers *h, const char *name) {
   return code;
 }
 
+/* Its page of the manual, hato-launcher-NAME(7). */
+static int manual(cli *c, launchers *h, const char *name) {
+  hato_error err;
+  launchers_info *i = NULL;
+  hato__buf b = {0};
+  if (launchers_describe(h, name, &i, &err)) return cli_fail(c, CLI_USAGE, "%s", err.text);
+  int code = CLI_OK;
+  if (!i->conf) {
+    code = cli_fail(c, CLI_FAILED, "%s", i->trouble ? i->trouble : "it tells nothing of itself");
+  } else {
+    hato__conf_roff_pairs(i->conf, &b);
+    printf(".TH HATO\\-LAUNCHER\\-%s 7 \"\" \"hato %s\" \"hato\"\n.SH NAME\nhato\\-launcher\\-%s \\- %s\n", i->name,
+           hato_version(), i->name, i->description ? i->description : "a launcher of hato");
+    printf(".SH SYNOPSIS\n.B hato up \\-\\-launcher %s\n[\\fB\\-n\\fR \\fIN\\fR] [\\fB\\-o\\fR "
+           "\\fIkey\\fR=\\fIvalue\\fR]...\n", i->name);
+    printf(".SH OPTIONS\nEach is given as \\fB\\-o\\fR \\fIkey\\fR=\\fIvalue\\fR, or as a line of a profile of the "
+           "configuration file.\n");
+    if (b.len && !b.failed) fwrite(b.data, 1, b.len, stdout);
+    printf(".SH SEE ALSO\n.BR hato\\-launch (1),\n.BR hato\\-launchers (1)\n");
+  }
+  hato__buf_free(&b);
+  launchers_info_free(i);
+  return code;
+}
+
 typedef struct tally {
   cli *c;
   unsigned passed, failed, left_out;
@@ -113,10 +138,12 @@ static int run(cli *c) {
     code = list(c, h);
   } else if (c->n_words == 2 && strcmp(c->words[0], "show") == 0) {
     code = show(c, h, c->words[1]);
+  } else if (c->n_words == 2 && strcmp(c->words[0], "manual") == 0) {
+    code = manual(c, h, c->words[1]);
   } else if (c->n_words == 2 && strcmp(c->words[0], "test") == 0) {
     code = test(c, h, c->words[1]);
   } else {
-    code = cli_fail(c, CLI_USAGE, "'%s': nothing, show NAME or test NAME-OR-PATH was wanted", c->words[0]);
+    code = cli_fail(c, CLI_USAGE, "'%s': nothing, show NAME, test NAME-OR-PATH or manual NAME was wanted", c->words[0]);
   }
   launchers_destroy(h, 5000);
   return code;

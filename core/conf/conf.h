@@ -162,8 +162,8 @@ void hato__conf_usage(const hato__conf *c, size_t indent, hato__buf *out);
 void hato__conf_help(const hato__conf *c, hato__buf *out);
 /* As `key=value` options of a launcher, without hyphens. */
 void hato__conf_help_pairs(const hato__conf *c, hato__buf *out);
-/* The same rows as man(7) .TP items, or as a Markdown list. */
+/* The same rows as man(7) .TP items, as options or as `key=value`. */
 void hato__conf_roff(const hato__conf *c, hato__buf *out);
-void hato__conf_markdown(const hato__conf *c, hato__buf *out);
+void hato__conf_roff_pairs(const hato__conf *c, hato__buf *out);
 
 #endif

@@ -34,17 +34,17 @@ static const char *text_of(hato__buf *b) {
   return s ? s : "";
 }
 
-static void roff_row(hato__buf *out, const hato__conf_row *r, hato__buf *scratch) {
+static void roff_row(hato__buf *out, const hato__conf_row *r, bool pairs, hato__buf *scratch) {
   hato__buf_printf(out, ".TP\n");
   if (r->type != HATO__CONF_OPERANDS) {
-    if (r->short_name != 0) hato__buf_printf(out, "\\fB\\-%c\\fR, ", r->short_name);
-    hato__buf_printf(out, "\\fB\\-\\-");
+    if (r->short_name != 0 && !pairs) hato__buf_printf(out, "\\fB\\-%c\\fR, ", r->short_name);
+    hato__buf_printf(out, pairs ? "\\fB" : "\\fB\\-\\-");
     roff_text(out, r->name);
     hato__buf_printf(out, "\\fR");
   }
   if (r->type != HATO__CONF_BOOL) {
     metavar_text(r, scratch);
-    hato__buf_printf(out, r->type == HATO__CONF_OPERANDS ? "\\fI" : " \\fI");
+    hato__buf_printf(out, r->type == HATO__CONF_OPERANDS ? "\\fI" : pairs ? "=\\fI" : " \\fI");
     roff_text(out, text_of(scratch));
     hato__buf_printf(out, "\\fR");
   }
@@ -59,7 +59,7 @@ static void roff_row(hato__buf *out, const hato__conf_row *r, hato__buf *scratch
   hato__buf_u8(out, '\n');
 }
 
-void hato__conf_roff(const hato__conf *c, hato__buf *out) {
+static void put_rows(const hato__conf *c, bool pairs, hato__buf *out) {
   hato__buf scratch = {0};
   for (size_t i = 0; i < c->n; i++) {
     const hato__conf_row *r = &c->items[i].row;
@@ -69,54 +69,11 @@ void hato__conf_roff(const hato__conf *c, hato__buf *out) {
       roff_text(out, r->help ? r->help : "");
       hato__buf_u8(out, '\n');
     } else {
-      roff_row(out, r, &scratch);
+      roff_row(out, r, pairs, &scratch);
     }
   }
   hato__buf_free(&scratch);
 }
 
-static void markdown_text(hato__buf *out, const char *s) {
-  for (; *s != 0; s++) {
-    if (strchr("\\`*_<>[]|", *s) != NULL) hato__buf_u8(out, '\\');
-    hato__buf_u8(out, (uint8_t)*s);
-  }
-}
-
-static void markdown_row(hato__buf *out, const hato__conf_row *r, hato__buf *scratch) {
-  hato__buf_printf(out, "- ");
-  if (r->type != HATO__CONF_OPERANDS) {
-    if (r->short_name != 0) hato__buf_printf(out, "`-%c`, ", r->short_name);
-    hato__buf_printf(out, "`--%s", r->name);
-  } else {
-    hato__buf_u8(out, '`');
-  }
-  if (r->type != HATO__CONF_BOOL) {
-    metavar_text(r, scratch);
-    hato__buf_printf(out, "%s%s", r->type == HATO__CONF_OPERANDS ? "" : " ", text_of(scratch));
-  }
-  hato__buf_printf(out, "`: ");
-  markdown_text(out, r->help ? r->help : "");
-  notes_text(r, scratch);
-  if (scratch->len > 0) {
-    hato__buf_printf(out, " (");
-    markdown_text(out, text_of(scratch));
-    hato__buf_u8(out, ')');
-  }
-  hato__buf_u8(out, '\n');
-}
-
-void hato__conf_markdown(const hato__conf *c, hato__buf *out) {
-  hato__buf scratch = {0};
-  for (size_t i = 0; i < c->n; i++) {
-    const hato__conf_row *r = &c->items[i].row;
-    if (r->flags & HATO__CONF_HIDDEN) continue;
-    if (r->type == HATO__CONF_HEADING) {
-      hato__buf_printf(out, "\n### ");
-      markdown_text(out, r->help ? r->help : "");
-      hato__buf_printf(out, "\n\n");
-    } else {
-      markdown_row(out, r, &scratch);
-    }
-  }
-  hato__buf_free(&scratch);
-}
+void hato__conf_roff(const hato__conf *c, hato__buf *out) { put_rows(c, false, out); }
+void hato__conf_roff_pairs(const hato__conf *c, hato__buf *out) { put_rows(c, true, out); }

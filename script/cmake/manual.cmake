@@ -7,3 +7,8 @@ execute_process(COMMAND ${HATO} manual hato OUTPUT_FILE ${OUT}/hato.1 COMMAND_ER
 foreach(verb IN LISTS verbs)
   execute_process(COMMAND ${HATO} manual ${verb} OUTPUT_FILE ${OUT}/hato-${verb}.1 COMMAND_ERROR_IS_FATAL ANY)
 endforeach()
+# The pages of launchers, hato-launcher-NAME.7, of their option rows.
+foreach(launcher IN LISTS LAUNCHERS)
+  execute_process(COMMAND ${HATO} launchers manual ${launcher}
+    OUTPUT_FILE ${OUT}/hato-launcher-${launcher}.7 COMMAND_ERROR_IS_FATAL ANY)
+endforeach()

@@ -25,9 +25,10 @@ if(EXISTS ${PROJECT_SOURCE_DIR}/core/cli/main.c)
 
   # The manual pages of the command line are printed by it, from the tables that parse it.
   set(HATO_MANUALS ${PROJECT_BINARY_DIR}/man)
+  list(TRANSFORM HATO_MODULES REPLACE "^hato_launcher_" "" OUTPUT_VARIABLE launchers)
   add_custom_command(OUTPUT ${HATO_MANUALS}/hato.1
-    COMMAND ${CMAKE_COMMAND} -DHATO=$<TARGET_FILE:hato_binary> -DOUT=${HATO_MANUALS}
+    COMMAND ${CMAKE_COMMAND} -DHATO=$<TARGET_FILE:hato_binary> -DOUT=${HATO_MANUALS} "-DLAUNCHERS=${launchers}"
       -P ${PROJECT_SOURCE_DIR}/script/cmake/manual.cmake
-    DEPENDS hato_binary ${PROJECT_SOURCE_DIR}/script/cmake/manual.cmake VERBATIM)
+    DEPENDS hato_binary ${HATO_MODULES} ${PROJECT_SOURCE_DIR}/script/cmake/manual.cmake VERBATIM)
   add_custom_target(hato_manual ALL DEPENDS ${HATO_MANUALS}/hato.1)
 endif()

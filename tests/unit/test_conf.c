@@ -427,11 +427,11 @@ UNIT_TEST(manual_sources) {
                                          ".TP\n\\fB\\-\\-to\\fR \\fIFILE\\fR\nTarget.\n"
                                          ".TP\n\\fIID...\\fR\nWhich.\n");
   hato__buf_clear(&out);
-  hato__conf_markdown(c, &out);
-  ck_assert_str_eq(hato__buf_text(&out), "\n### Options\n\n"
-                                         "- `-y`, `--dry-run`: .hidden \\\\ \\*star\\*\n"
-                                         "- `--to FILE`: Target.\n"
-                                         "- `ID...`: Which.\n");
+  hato__conf_roff_pairs(c, &out);
+  ck_assert_str_eq(hato__buf_text(&out), ".SS Options\n"
+                                         ".TP\n\\fBdry\\-run\\fR\n\\&.hidden \\e *star*\n"
+                                         ".TP\n\\fBto\\fR=\\fIFILE\\fR\nTarget.\n"
+                                         ".TP\n\\fIID...\\fR\nWhich.\n");
   hato__buf_free(&out);
   hato__conf_destroy(c);
 }
