@@ -154,6 +154,11 @@ static const launchers__seen *behind(const launchers__suite *s, uint32_t first, 
   return NULL;
 }
 
+static bool stopped(launchers__suite *s) {
+  s->stopped = s->stopped || (s->stop != NULL && s->stop(s->arg));
+  return s->stopped;
+}
+
 static void wait_a_little(launchers__suite *s) {
   struct pollfd p[2];
   int fds[2], n = launchers__line_fds(s->line, fds);
@@ -185,6 +190,10 @@ bool launchers__until_of(launchers__suite *s, uint32_t first, uint32_t n, hato_m
     }
     if (s->each_poll != NULL && !s->each_poll(s)) return false;
     if (behind(s, first, n, state) == NULL) return true;
+    if (stopped(s)) {
+      (void)launchers__wrong(s, "interrupted");
+      return false;
+    }
     if (hato__now() >= until) break;
     wait_a_little(s);
   }
@@ -242,6 +251,7 @@ static hato_status run_checks(launchers__suite *s, const launchers_conformance *
     s->words[0] = 0;
     launchers_verdict v = rows[i].check(s);
     clean_up(s);
+    if (stopped(s)) return hato__fail(err, HATO_INTERRUPTED, "interrupted at: %s", rows[i].name);
     if (v == LAUNCHERS_PASSED) s->words[0] = 0;
     if (v == LAUNCHERS_FAILED_CHECK && wrong++ == 0)
       (void)hato__fail(err, HATO_ABORTED, "%s: %s", rows[i].name, s->words);
@@ -292,6 +302,8 @@ hato_status launchers_conform(launchers *h, const char *name_or_path, const laun
   if (s == NULL) return hato__fail(err, HATO_NO_MEMORY, "no memory for the suite");
   s->h = h;
   s->options = c->options;
+  s->stop = c->stop;
+  s->arg = c->arg;
   s->patience_ms = c->patience_ms != 0 ? c->patience_ms : 60000;
   hato__random(&s->salt, sizeof s->salt);
   s->log_dir = c->log_dir;

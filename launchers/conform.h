@@ -21,6 +21,9 @@ typedef struct launchers__suite {
   const char *const *options, *const *env;
   const char *log_dir;
   uint32_t patience_ms, salt;
+  bool (*stop)(void *arg); /* NULL: never */
+  void *arg;
+  bool stopped;
   launchers__line *line; /* NULL: to be opened */
   launchers_info *info;
   bool grown;                                    /* pass longer structs */

@@ -199,6 +199,8 @@ typedef struct launchers_conformance {
    * when members run on this machine. */
   const char *log_dir;
   void (*report)(void *arg, const char *check, launchers_verdict verdict, const char *words);
+  /* Asked now and then: true gives up, with INTERRUPTED; what was launched is cancelled. NULL: never. */
+  bool (*stop)(void *arg);
   void *arg;
 } launchers_conformance;
 hato_status launchers_conform(launchers *h, const char *name_or_path, const launchers_conformance *c,

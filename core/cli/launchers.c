@@ -1,6 +1,7 @@
 /* Which launchers there are, one in full, and the conformance suite. */
 #include "launchers/host.h"
 #include "base/clock.h"
+#include "cli/signals.h"
 #include "cli/verbs.h"
 
 #include <string.h>
@@ -98,6 +99,8 @@ static int manual(cli *c, launchers *h, const char *name) {
 typedef struct tally {
   cli *c;
   unsigned passed, failed, left_out;
+  signals signals;
+  int signal; /* that interrupted it; 0: none */
 } tally;
 
 static void report(void *arg, const char *check, launchers_verdict v, const char *words) {
@@ -114,16 +117,33 @@ static void report(void *arg, const char *check, launchers_verdict v, const char
   fflush(stdout);
 }
 
+/* Whatever was launched is cancelled first; a second Ctrl-C does not wait for that. */
+static bool stop(void *arg) {
+  tally *t = arg;
+  if (t->signal == 0) t->signal = cli_signals_take(&t->signals);
+  if (t->signal != 0) cli_signals_release(&t->signals);
+  return t->signal != 0;
+}
+
 static int test(cli *c, launchers *h, const char *name) {
   hato_error err;
   tally t = {.c = c};
-  launchers_conformance q = {.options = hato__conf_get_list(c->conf, "option", NULL), .report = report, .arg = &t};
-  q.patience_ms = (uint32_t)(hato__conf_get_duration(c->conf, "patience") / HATO__MS);
-  q.log_dir = hato__conf_get_str(c->conf, "log-dir");
+  launchers_conformance q = {.options = hato__conf_get_list(c->conf, "option", NULL),
+                             .patience_ms = (uint32_t)(hato__conf_get_duration(c->conf, "patience") / HATO__MS),
+                             .log_dir = hato__conf_get_str(c->conf, "log-dir"),
+                             .report = report,
+                             .stop = stop,
+                             .arg = &t};
+  if (!cli_signals_catch(&t.signals)) return cli_fail(c, CLI_FAILED, "signals cannot be caught");
   hato_status st = launchers_conform(h, name, &q, &err);
+  cli_signals_release(&t.signals);
   if (!c->json && (st == HATO_OK || st == HATO_ABORTED))
     printf("%u passed, %u failed, %u left out\n", t.passed, t.failed, t.left_out);
   if (st == HATO_ABORTED) return CLI_TASK_FAILED;
+  if (t.signal != 0) {
+    (void)cli_fail(c, CLI_FAILED, "%s", err.text);
+    return 128 + t.signal;
+  }
   return st ? cli_fail(c, cli_code(st), "%s", err.text) : CLI_OK;
 }
 

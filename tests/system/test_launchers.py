@@ -1,6 +1,7 @@
 """Launchers that misbehave in a session that works: its tasks are all done, its daemons stay, and what was wrong is said."""
 
 import os
+import signal
 
 from harness import BUILD, HATO, Case, alive, limit, main
 
@@ -127,6 +128,21 @@ class Misuse(Case):
         self.assertEqual(len(self.status()["daemons"]), 4)
         self.unharmed()
         self.end_stream()
+
+
+class Suite(Case):
+    @limit(60)
+    def test_an_interrupted_suite_leaves_nothing_running(self):
+        self.env["HATO_LAUNCHERS_PATH"] = str(BUILD / "tests/launchers")
+        self.env["HATO_FAKE_DIR"] = str(self.dir / "tmp")
+        running = self.start_hato("launchers", "test", "fake")
+        self.wait_for(lambda: self.below("sleep", "600"), 30, "something is launched")
+        running.signal(signal.SIGINT)
+        done = running.wait()
+        self.assertEqual(done.rc, 130, repr(done))
+        self.assertIn("interrupted at: launch of 1", done.err)
+        self.assert_nothing_left()
+        self.assertEqual(list(self.cwd.iterdir()), [])
 
 
 main()
