@@ -49,6 +49,10 @@ static unsigned slurm(const topo_source *src, char *words, size_t n) {
     cpus = number(src, "SLURM_CPUS_PER_TASK");
     return say(words, n, "Slurm", cpus ? "SLURM_CPUS_PER_TASK" : "a task of its step", cpus ? cpus : 1);
   }
+  /* Of a step with one task (srun --exact -c 2) the node's count is the job's, which others share. */
+  unsigned task = step ? number(src, "SLURM_CPUS_PER_TASK") : 0;
+  if (task > 0 && task < number(src, "SLURM_CPUS_ON_NODE"))
+    return say(words, n, "Slurm", "SLURM_CPUS_PER_TASK", task);
   if ((cpus = number(src, "SLURM_CPUS_ON_NODE"))) return say(words, n, "Slurm", "SLURM_CPUS_ON_NODE", cpus);
   const char *list = topo__getenv(src, "SLURM_JOB_CPUS_PER_NODE");
   if (list && (cpus = slurm_node(list, number(src, "SLURM_NODEID"))))

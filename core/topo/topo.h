@@ -8,8 +8,8 @@
  * core. The cores of a process are the fewest of:
  *   - those its affinity mask and its cgroup's cpuset leave,
  *   - ceil(quota / period) of the tightest CPU quota from its cgroup to the root,
- *   - the CPUs a batch system granted on this machine. Slurm: in a step of several
- *     tasks SLURM_CPUS_PER_TASK, else SLURM_CPUS_ON_NODE, else this node's part of
+ *   - the CPUs a batch system granted on this machine. Slurm: in a step
+ *     SLURM_CPUS_PER_TASK (of several tasks one when it is not set), else SLURM_CPUS_ON_NODE, else this node's part of
  *     SLURM_JOB_CPUS_PER_NODE. PBS (where PBS_JOBID is set): NCPUS, PBS_NCPUS,
  *     PBS_NUM_PPN, else the lines of PBS_NODEFILE that name this host. Grid Engine:
  *     this host's lines of PE_HOSTFILE, else NSLOTS. OMP_NUM_THREADS grants
