@@ -506,4 +506,52 @@ class Adopted(SlurmCase):
         again.over()
 
 
+class Whole(SlurmCase):
+    """A session of daemons that Slurm starts."""
+
+    def no_secret_is_shown(self):
+        """The credential stands in no arguments, script or environment that others see."""
+        files = [file for file in self.dir.rglob("*") if file.is_file() and re.search("secret|credential", file.name)]
+        secrets = {file.read_text().strip() for file in files}
+        self.assertTrue(secrets, "there is no secret to look for")
+        shown = "\n".join(self.on_hosts().values()) + self.run_command("scontrol", "show", "job").out
+        for job in {line.split()[0] for line in self.squeue()}:
+            shown += self.run_command("scontrol", "write", "batch_script", job, "-").out
+        for file in (*(self.dir / "state").rglob("*.log"), *self.local.rglob("*.log")):
+            shown += file.read_text(errors="replace")
+        self.assertEqual([secret for secret in secrets if secret in shown], [])
+
+    @limit(120)
+    def test_up_map_down(self):
+        self.hato("up", "--launcher", "slurm", "-n", "3", "-o", "partition=short", "-o", "cpus-per-task=2")
+        done = self.hato("map", "--", "sh", "-c", "echo {} $(hostname)", input="".join(f"{i}\n" for i in range(12)))
+        self.assertEqual([line.split()[0] for line in done.out.splitlines()], [str(i) for i in range(12)])
+        self.assertLessEqual({line.split()[1] for line in done.out.splitlines()}, {"n1", "n2", "n3"})
+        self.assertEqual(len(self.squeue()), 3)
+        self.no_secret_is_shown()
+        self.hato("down")
+        self.wait_for(lambda: not self.squeue(), 20, "no job is left")
+
+    @limit(120)
+    def test_a_daemon_has_the_cores_of_its_job(self):
+        """No control group confines it: it is told by its job."""
+        script = "hato up --launcher slurm -n 1 -o cpus-per-task={0} {1} && echo | hato map -- echo && hato status --json; hato down"
+        for outer, more in (([], ""), (["salloc", "-Q", "-n", "4", "-N", "1"], "-o layout=allocation")):
+            done = self.run_command(*outer, "sh", "-c", script.format(1, more), timeout=50)
+            self.assertRegex(done.out, r'"slots": ?1\b', repr(done))
+
+    @limit(90)
+    def test_what_can_never_run_is_told(self):
+        done = self.hato("up", "--launcher", "slurm", "-n", "2", "-o", "time=5:00:00", rc=None, timeout=60)
+        look = lambda: "it wants more time" in self.hato("status", rc=None).out + done.err
+        self.wait_for(look, 30, "status says why")
+        self.hato("down")
+
+    @limit(120)
+    def test_inside_an_allocation(self):
+        script = ("hato up --launcher slurm -n 2 && seq 4 | hato map -- sh -c 'echo {} $(hostname)' && hato down")
+        done = self.run_command("salloc", "-Q", "-N", "2", "-n", "4", "--ntasks-per-node=2", "sh", "-c", script, timeout=90)
+        self.assertEqual(re.findall(r"^(\d) n\d$", done.out, re.M), ["1", "2", "3", "4"], repr(done))
+
+
 main()
