@@ -24,7 +24,7 @@ int cli_ports(cli *c, uint16_t *low, uint16_t *high);
   {.name = "listen",                                                                                                   \
    .type = HATO__CONF_LIST,                                                                                            \
    .metavar = "URL",                                                                                                   \
-   .help = "Also listen there, for daemons and clients on other machines: tcp://host:port; port 0 takes a free one."}, \
+   .help = "Also listen there, for daemons and clients on other machines: tcp://host:port or ws://host:port/path; port 0 takes a free one."}, \
       {.name = "port",                                                                                                 \
        .type = HATO__CONF_STRING,                                                                                      \
        .metavar = "N|A-B",                                                                                             \

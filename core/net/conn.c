@@ -9,17 +9,20 @@ void net__conn_init(net_conn *c) {
   atomic_init(&c->tx, NET_TX_BUSY); /* nobody fills before net_start */
   atomic_init(&c->in, 0);
   atomic_init(&c->sent, 0);
+  atomic_init(&c->probing, false);
+  atomic_init(&c->lost, false);
 }
 
-hato_status net__conn_new(nng_stream *stream, net_conn **out, hato_error *err) {
+hato_status net__conn_new(nng_stream *stream, bool direct, net_conn **out, hato_error *err) {
   *out = NULL;
   int rv = NNG_ENOMEM;
   net_conn *c = malloc(sizeof *c);
   if (c == NULL) goto fail;
   net__conn_init(c);
   if ((rv = nng_aio_alloc(&c->aio, net__received, c)) != 0) goto fail;
-  if ((rv = nng_aio_alloc(&c->try_aio, NULL, NULL)) != 0) goto fail;
+  if (direct && (rv = nng_aio_alloc(&c->try_aio, NULL, NULL)) != 0) goto fail;
   c->stream = stream;
+  c->direct = direct;
   atomic_init(&c->life, 3); /* until it is closed, until it is started, the reader */
   atomic_init(&c->gate, NET_GATE_PARKED);
   *out = c;
@@ -41,6 +44,7 @@ void net__conn_clear(net_conn *c) {
   nng_aio_reap(c->aio);
   nng_aio_reap(c->try_aio);
   nng_aio_reap(c->wait_aio);
+  nng_aio_reap(c->probe_aio);
 }
 
 void net__ref(net_conn *c) { atomic_fetch_add_explicit(&c->refs, 1, memory_order_acq_rel); }

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #define PAUSE_MOST_NS (64 * HATO__MS)
+#define LOOK_MS 200
 
 static nng_duration time_left(const net__dial *d) {
   uint64_t now = hato__now();
@@ -21,6 +22,7 @@ static int connect_once(net__dial *d) {
   int rv = nng_stream_dialer_alloc(&dialer, d->url);
   if (rv != 0) return rv;
   if (d->kind != NET_LOCAL) (void)nng_stream_dialer_set_bool(dialer, NNG_OPT_TCP_NODELAY, true);
+  if (d->kind == NET_WS) (void)nng_stream_dialer_set_size(dialer, NNG_OPT_WS_RECVMAXFRAME, NET_WS_FRAME);
   nng_aio_set_timeout(d->aio, time_left(d));
   nng_stream_dialer_dial(dialer, d->aio);
   nng_aio_wait(d->aio);
@@ -60,18 +62,33 @@ static bool connected(const net__dial *d) {
   return d->kind == NET_LOCAL || nng_stream_get_addr(d->stream, NNG_OPT_REMADDR, &a) == 0;
 }
 
+static int move(net__dial *d, bool send, void *at, size_t n, nng_duration ms) {
+  nng_iov iov = {.iov_buf = at, .iov_len = n};
+  nng_aio_set_iov(d->aio, 1, &iov);
+  nng_aio_set_timeout(d->aio, ms);
+  if (send)
+    nng_stream_send(d->stream, d->aio);
+  else
+    nng_stream_recv(d->stream, d->aio);
+  nng_aio_wait(d->aio);
+  return nng_aio_result(d->aio);
+}
+
+/* A receive of a WebSocket may not hear that the peer closed it; a send does (recv.c). */
+static int receive(net__dial *d, void *at, size_t n) {
+  for (;;) {
+    nng_duration left = time_left(d);
+    int rv = move(d, false, at, n, d->kind == NET_WS && left > LOOK_MS ? LOOK_MS : left);
+    if (rv != NNG_ETIMEDOUT || d->kind != NET_WS || left <= LOOK_MS) return rv;
+    rv = move(d, true, d->body, 0, time_left(d));
+    if (rv != 0) return rv;
+  }
+}
+
 static hato_status transfer(net__dial *d, bool send, void *bytes, size_t n, hato_error *err) {
   uint8_t *at = bytes;
   while (n > 0) {
-    nng_iov iov = {.iov_buf = at, .iov_len = n};
-    nng_aio_set_iov(d->aio, 1, &iov);
-    nng_aio_set_timeout(d->aio, time_left(d));
-    if (send)
-      nng_stream_send(d->stream, d->aio);
-    else
-      nng_stream_recv(d->stream, d->aio);
-    nng_aio_wait(d->aio);
-    int rv = nng_aio_result(d->aio);
+    int rv = send ? move(d, true, at, n, time_left(d)) : receive(d, at, n);
     if (rv == NNG_ECONNREFUSED || (rv == NNG_ETIMEDOUT && !connected(d))) return connect_words(d, rv, err);
     if (rv == NNG_ETIMEDOUT)
       return hato__fail(err, HATO_TIMED_OUT, "%s: connected, but not answered in time", d->url);
@@ -204,7 +221,7 @@ hato_status net__dial_attempt(net__dial *d, int *nng, hato_error *err) {
 
 hato_status net__dial_take(net__dial *d, net_conn **out, hato_error *err) {
   net_conn *c;
-  hato_status st = net__conn_new(d->stream, &c, err);
+  hato_status st = net__conn_new(d->stream, d->kind != NET_WS, &c, err);
   d->stream = NULL;
   if (st == HATO_OK) {
     c->peer = (net_peer){.role = d->role, .method = d->method, .local = d->kind == NET_LOCAL};

@@ -22,6 +22,7 @@
 
 #define NET_IDLE_BUFFER 512u         /* what an idle connection pins */
 #define NET_MOST_BUFFER (64u * 1024) /* what a busy one grows to */
+#define NET_WS_FRAME (64u * 1024)    /* the largest frame that we send and take */
 #define NET_ADMISSION_BODY 512u      /* the largest body before admission */
 
 struct net_data {
@@ -57,9 +58,11 @@ struct net_conn {
   atomic_int gate;
   bool started;
   bool ended;  /* the aio comes with the end */
+  bool direct; /* a plain socket: a send that can be done at once is done at once */
 
   /* the reader's */
   bool discard;  /* refused: what comes is dropped */
+  bool quiet;    /* of a WebSocket: nothing came for a while */
   bool grow;     /* the last receive filled the buffer */
   uint8_t small; /* receives in a row that used little of it */
   uint8_t *buf;
@@ -70,6 +73,10 @@ struct net_conn {
   net_data *big; /* a frame that is read into a buffer of its own */
   uint8_t *big_bytes;
   net__admission *admission;
+
+  /* of a WebSocket: what finds out that it is closed (recv.c) */
+  nng_aio *probe_aio;
+  atomic_bool probing, lost;
 
   /* the writer's */
   bool congested; /* the socket's buffer was full */
@@ -91,7 +98,7 @@ hato_status net__status(int nng);
 hato_status net__fail_nng(hato_error *err, int nng, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-typedef enum net__kind { NET_LOCAL, NET_TCP } net__kind;
+typedef enum net__kind { NET_LOCAL, NET_TCP, NET_WS } net__kind;
 
 /* ---- url.c ---- */
 hato_status net__url_check(const char *url, net__kind *kind, hato_error *err);
@@ -100,7 +107,7 @@ hato_status net__url_names_port(const char *url, net__kind kind, hato_error *err
 
 /* ---- conn.c ---- */
 /* Takes the stream, also when it fails. */
-hato_status net__conn_new(nng_stream *stream, net_conn **out, hato_error *err);
+hato_status net__conn_new(nng_stream *stream, bool direct, net_conn **out, hato_error *err);
 void net__conn_init(net_conn *c);
 void net__conn_clear(net_conn *c); /* buffers and aios */
 bool net__hold(net_conn *c);       /* false: it is closing */

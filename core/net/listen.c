@@ -102,7 +102,8 @@ static char *real_url(const char *url, net__kind kind, nng_stream_listener *sl) 
     return strdup(url);
   const char *host = u->u_hostname != NULL ? u->u_hostname : "";
   bool bare6 = strchr(host, ':') != NULL && host[0] != '[';
-  char *real = hato__printf("%s://%s%s%s:%d", u->u_scheme, bare6 ? "[" : "", host, bare6 ? "]" : "", port);
+  char *real = hato__printf("%s://%s%s%s:%d%s", u->u_scheme, bare6 ? "[" : "", host, bare6 ? "]" : "", port,
+                            kind == NET_WS && u->u_path != NULL ? u->u_path : "");
   nng_url_free(u);
   return real;
 }
@@ -114,6 +115,8 @@ static hato_status open_listener(net_listener *l, const char *url, hato_error *e
     rv = nng_stream_listener_set_int(l->sl, NNG_OPT_IPC_PERMISSIONS, 0600);
   else
     rv = nng_stream_listener_set_bool(l->sl, NNG_OPT_TCP_NODELAY, true);
+  if (l->kind == NET_WS) /* what a stranger may have us hold */
+    (void)nng_stream_listener_set_size(l->sl, NNG_OPT_WS_RECVMAXFRAME, NET_WS_FRAME);
   if (rv != 0 && rv != NNG_ENOTSUP) return net__fail_nng(err, rv, "%s", url);
   if ((rv = nng_aio_alloc(&l->accept, accepted, l)) != 0 || (rv = nng_aio_alloc(&l->tick, ticked, l)) != 0)
     return net__fail_nng(err, rv, "%s", url);

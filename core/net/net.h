@@ -121,7 +121,7 @@ hato_status net_dial_any(const net_dialling *o, net_conn **out, hato_error *err)
  * log (ids ACCEPT-PAUSED, ACCEPT-RESUMED). Connections that do not finish their admission
  * in 10 s are closed; whoever is not admitted is logged (PEER-REFUSED), as is an admitted
  * peer whose bytes make no sense (PEER-ERROR). The log is copied, and used for as long as
- * connections of the listener live. tcp URLs take a secret (INVALID). */
+ * connections of the listener live. tcp and ws URLs take a secret (INVALID). */
 typedef void net_admitted(void *arg, net_conn *c);
 hato_status net_listen(const char *url, const net_auth *auth, const hato__log *log, net_admitted *admitted, void *arg,
                        net_listener **out, hato_error *err);

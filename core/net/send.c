@@ -29,6 +29,17 @@ static unsigned gather(net_conn *c, nng_iov iov[IOVS]) {
   return n;
 }
 
+/* A WebSocket's frames are as large as what is sent (a dialler's of NNG 1.5: it heeds no limit of its own). */
+static unsigned cut(nng_iov *iov, unsigned n) {
+  size_t room = NET_WS_FRAME;
+  unsigned kept = 0;
+  for (; kept < n && room > 0; kept++) {
+    if (iov[kept].iov_len > room) iov[kept].iov_len = room;
+    room -= iov[kept].iov_len;
+  }
+  return kept;
+}
+
 static void send_failed(net_conn *c, int rv) { net_close(c, net__status(rv), nng_strerror(rv)); }
 
 /* One try that does not wait. */
@@ -60,7 +71,8 @@ static progress wait_for_room(net_conn *c) {
     return FAILED;
   }
   net__ref(c); /* as in the reader's post */
-  nng_aio_set_iov(c->wait_aio, gather(c, iov), iov);
+  unsigned n = gather(c, iov);
+  nng_aio_set_iov(c->wait_aio, c->direct ? n : cut(iov, n), iov);
   nng_stream_send(c->stream, c->wait_aio);
   if (net__closing(c)) nng_aio_cancel(c->wait_aio);
   net__unref(c);
@@ -70,7 +82,7 @@ static progress wait_for_room(net_conn *c) {
 static progress push(net_conn *c) {
   while (c->out_done < c->out_len) {
     if (net__closing(c)) return FAILED;
-    if (c->congested) return wait_for_room(c);
+    if (!c->direct || c->congested) return wait_for_room(c);
     int rv = try_now(c);
     if (rv != 0) {
       send_failed(c, rv);

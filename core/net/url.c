@@ -3,6 +3,7 @@
 #include "base/str.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
 
@@ -48,12 +49,15 @@ static hato_status check_host(const char *url, const char **rest, hato_error *er
   return HATO_OK;
 }
 
+/* What may follow the host of a WebSocket is a port and a path. */
 static hato_status check_tcp(const char *url, hato_error *err) {
   const char *rest;
+  char number[8] = "";
   uint64_t port;
   hato_status st = check_host(url, &rest, err);
   if (st != HATO_OK || *rest == 0) return st;
-  if (*rest != ':' || !hato__parse_u64(rest + 1, &port) || port > 65535)
+  if (*rest == ':') snprintf(number, sizeof number, "%.*s", (int)strcspn(rest + 1, "/"), rest + 1);
+  if (*rest != ':' || !hato__parse_u64(number, &port) || port > 65535)
     return hato__fail(err, HATO_ADDRESS_INVALID, "%s: \"%s\" follows the host, want a colon and a port of 0 to 65535",
                       url, rest);
   return HATO_OK;
@@ -65,7 +69,7 @@ hato_status net__url_names_port(const char *url, net__kind kind, hato_error *err
   if (kind == NET_LOCAL) return HATO_OK;
   hato_status st = check_host(url, &rest, err);
   if (st != HATO_OK) return st;
-  if (*rest == ':') (void)hato__parse_u64(rest + 1, &port);
+  if (*rest == ':') port = strtoull(rest + 1, NULL, 10);
   return port != 0 ? HATO_OK : hato__fail(err, HATO_ADDRESS_INVALID, "%s: names no port to dial", url);
 }
 
@@ -87,5 +91,7 @@ hato_status net__url_check(const char *url, net__kind *kind, hato_error *err) {
   if (has_scheme(url, local)) return check_path(url, err);
   *kind = NET_TCP;
   if (has_scheme(url, tcp)) return check_tcp(url, err);
-  return hato__fail(err, HATO_ADDRESS_INVALID, "%s: not a URL hato knows, want ipc, abstract or tcp", url);
+  *kind = NET_WS;
+  if (strncmp(url, "ws://", 5) == 0) return check_tcp(url, err);
+  return hato__fail(err, HATO_ADDRESS_INVALID, "%s: not a URL hato knows, want ipc, abstract, tcp or ws", url);
 }

@@ -3,6 +3,7 @@ options of a session narrow; and clients on another host, which find the session
 
 import itertools
 import json
+import os
 import re
 import signal
 import socket
@@ -112,6 +113,24 @@ class Daemons(Where):
         self.wait_for(lambda: self.blocked(daemon) & 1 << signal.SIGTERM - 1, 20, "it runs")
         self.up("good", "--listen", url)
         self.wait_daemons(1)
+
+    def test_websocket(self):
+        urls = self.up("good", "--listen", "ws://127.0.0.1:0/hato", "--listen", "ws://127.0.0.1:0", "--listen", "tcp://127.0.0.1:0")
+        self.assertRegex(urls[1], r"^ws://127\.0\.0\.1:\d+/hato$")
+        for n, url in enumerate(urls[1:3], 1):
+            self.start_daemon(url)
+            self.wait_daemons(n)
+        payload = os.urandom(5_000_000)
+        for _ in range(3):
+            self.assertEqual(self.hato("run", "--session", "good", "cat", input=payload, binary=True).out, payload)
+        numbers = "".join(f"{n}\n" for n in range(1000))
+        self.assertEqual(self.hato("map", "--session", "good", "echo", "{}", input=numbers).out, numbers)
+        # One is not taken for the other, in words; and their ends are heard.
+        for url in (urls[1].replace("ws://", "tcp://").removesuffix("/hato"), urls[3].replace("tcp://", "ws://")):
+            done = self.start_daemon(url, timeout="600ms").wait(20)
+            self.assertIn(done.rc, (3, 4), done.err)
+            self.assertIn(url, done.err)
+        self.hato("down", "--session", "good")
 
     def test_ipv6(self):
         try:
