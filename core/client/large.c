@@ -31,7 +31,9 @@ static void large_unref(large *l) {
 /* Nothing reads the argument any more. */
 static void hold_gone(void *arg) {
   large *l = arg;
-  if (l->future) client_publish_future(l->future, l->cell, l->number, NULL);
+  /* Output that is still handed on comes before its end. */
+  if (l->future && !(l->future->live && client_live_resolve(l->future, l->cell, l->number)))
+    client_publish_future(l->future, l->cell, l->number, NULL);
   if (l->array) {
     client_publish_array(l->array, l->index, l->cell, NULL);
     client_array_unref(l->array, 1);

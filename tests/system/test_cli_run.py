@@ -63,6 +63,13 @@ class Embedded(Case):
         self.assertEqual(self.hato("run", "--stdin", "file", "wc", "-c").out.strip(), "1000000")
         self.assertEqual(self.hato("run", "cat").out, "", "/dev/null")
 
+    @limit(60)
+    def test_long_output_of_long_input(self):
+        payload = os.urandom(8_000_000)
+        for _ in range(15):  # it is handed on to the last byte, also when its task has ended before
+            done = self.hato("run", "tee /dev/null | cat", input=payload, binary=True)
+            self.assertEqual((len(done.out), done.out == payload), (len(payload), True))
+
     def test_input_is_passed_on_as_it_comes(self):
         end, write = os.pipe()
         running = self.start_hato("run", "cat", stdin=end)
