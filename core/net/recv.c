@@ -164,8 +164,7 @@ static void probed(void *conn) {
 
 /* One that is under way still finds it out. */
 static void probe(net_conn *c) {
-  static uint8_t none;
-  nng_iov iov = {.iov_buf = &none, .iov_len = 0};
+  nng_iov iov = {.iov_buf = c, .iov_len = 0};
   if (atomic_exchange(&c->probing, true)) return;
   if (c->probe_aio == NULL && nng_aio_alloc(&c->probe_aio, probed, c) != 0) {
     atomic_store(&c->probing, false);
