@@ -85,6 +85,7 @@ int pbs_cancel(void *state, const hato_host *h, const hato_launch *l, const uint
 /* Its jobs among all there are, by their names. */
 static bool by_tag(const hato_host *h, const hato_launch *l, const pbs_answer *a, pbs_record *r) {
   bool live = false;
+  pbs_names names = pbs_names_of(h, l, r->n);
   for (size_t i = 0; i < a->jobs.n; i++) {
     const pbs_job *j = &a->jobs.at[i];
     const char *suffix;
@@ -93,7 +94,7 @@ static bool by_tag(const hato_host *h, const hato_launch *l, const pbs_answer *a
     uint32_t k;
     bool lives = pbs_is_live(j);
     /* The lowest of Slurm's is the number of the array, also when that job of it has ended. */
-    if (j->index >= 0 || (!lives && r->dialect != PBS_SLURM) || !pbs_is_ours(h, j, l, r->n, &k)) continue;
+    if (j->index >= 0 || (!lives && r->dialect != PBS_SLURM) || !pbs_is_ours(&names, j, &k)) continue;
     live |= lives;
     if (r->seq[k] != 0 || !pbs_parse_id(j->id, &seq, &index, &suffix)) continue;
     r->seq[k] = seq;
@@ -103,11 +104,12 @@ static bool by_tag(const hato_host *h, const hato_launch *l, const pbs_answer *a
 }
 
 static bool by_record(const hato_host *h, const hato_launch *l, const pbs_answer *a, const pbs_record *r) {
+  pbs_names names = pbs_names_of(h, l, r->n);
   for (size_t i = 0; i < a->jobs.n; i++) {
     const pbs_job *j = &a->jobs.at[i];
     uint32_t k = 0;
     if (!pbs_is_live(j)) continue;
-    if (r->dialect == PBS_SLURM && pbs_is_ours(h, j, l, r->n, &k)) return true;
+    if (r->dialect == PBS_SLURM && pbs_is_ours(&names, j, &k)) return true;
     for (k = 0; r->dialect != PBS_SLURM && k < r->n; k++) {
       if (r->seq[k] == j->seq) return true;
     }

@@ -26,10 +26,11 @@ static bool take_census(const hato_host *h, const hato_launch *l, const pbs_reco
   for (uint32_t k = 0; k < r->n; k++) {
     if (r->seq[k] != 0 && r->seq[k] < first) first = r->seq[k];
   }
+  pbs_names names = pbs_names_of(h, l, r->n);
   for (size_t i = 0; i < a->jobs.n; i++) {
     uint32_t k;
     const pbs_job *j = &a->jobs.at[i];
-    if (j->seq >= first && pbs_is_ours(h, j, l, r->n, &k)) c->at[c->n++] = j;
+    if (j->seq >= first && pbs_is_ours(&names, j, &k)) c->at[c->n++] = j;
   }
   return true;
 }
@@ -140,11 +141,12 @@ void pbs_report_slurm(const hato_host *h, const hato_launch *l, const pbs_record
 const char **pbs_live_ids(const hato_host *h, const hato_launch *l, const pbs_record *r, const pbs_answer *a,
                           uint32_t *n) {
   const char **ids = h->alloc(h, (a->jobs.n + 1) * sizeof *ids);
+  pbs_names names = pbs_names_of(h, l, r->n);
   *n = 0;
   for (size_t i = 0; ids != NULL && i < a->jobs.n; i++) {
     const pbs_job *j = &a->jobs.at[i];
     uint32_t k;
-    if (j->index < 0 && pbs_is_live(j) && pbs_is_ours(h, j, l, r->n, &k)) ids[(*n)++] = j->id;
+    if (j->index < 0 && pbs_is_live(j) && pbs_is_ours(&names, j, &k)) ids[(*n)++] = j->id;
   }
   return ids;
 }

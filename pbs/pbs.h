@@ -110,8 +110,14 @@ char *pbs_member_id(const hato_host *h, const pbs_record *r, uint32_t member, ui
 /* The name of job k; `brief`: of at most 15 letters, for servers that take no more. */
 char *pbs_job_name(const hato_host *h, const hato_launcher_options *o, const char *tag, uint32_t k,
                    bool brief);
-/* Is this job, of whatever state, of this launch and our own? k: which of its jobs. */
-bool pbs_is_ours(const hato_host *h, const pbs_job *j, const hato_launch *l, uint32_t n, uint32_t *k);
+/* By what the jobs of a launch are known among all that there are. */
+typedef struct pbs_names {
+  uint32_t n;
+  const char *whole[PBS_JOBS_MAX], *brief[PBS_JOBS_MAX], *user; /* NULL: no memory; of user: not known */
+} pbs_names;
+pbs_names pbs_names_of(const hato_host *h, const hato_launch *l, uint32_t n);
+/* Is this job, of whatever state, of that launch and our own? k: which of its jobs. */
+bool pbs_is_ours(const pbs_names *names, const pbs_job *j, uint32_t *k);
 
 /* ---- what the script of a job notes down (note.c) ---- */
 

@@ -89,23 +89,32 @@ char *pbs_job_name(const hato_host *h, const hato_launcher_options *o, const cha
   return h->format(h, "%s%s%s", letter ? "" : "h", tag, number);
 }
 
-/* Another user's job may have any name. */
-static bool owned(const char *owner) {
+pbs_names pbs_names_of(const hato_host *h, const hato_launch *l, uint32_t n) {
   struct passwd pw, *found = NULL;
   char text[4096];
-  if (owner == NULL) return true;
-  if (getpwuid_r(geteuid(), &pw, text, sizeof text, &found) != 0 || found == NULL) return true;
-  size_t n = strlen(found->pw_name);
-  return strncmp(owner, found->pw_name, n) == 0 && (owner[n] == '@' || owner[n] == 0);
+  pbs_names names = {.n = n};
+  for (uint32_t k = 0; k < n; k++) {
+    names.whole[k] = pbs_job_name(h, l->options, l->tag, k, false);
+    names.brief[k] = pbs_job_name(h, l->options, l->tag, k, true);
+  }
+  if (getpwuid_r(geteuid(), &pw, text, sizeof text, &found) == 0 && found != NULL)
+    names.user = h->format(h, "%s", found->pw_name);
+  return names;
 }
 
-bool pbs_is_ours(const hato_host *h, const pbs_job *j, const hato_launch *l, uint32_t n, uint32_t *k) {
-  if (j->name == NULL || !owned(j->owner)) return false;
-  for (*k = 0; *k < n; (*k)++) {
-    const char *name = pbs_job_name(h, l->options, l->tag, *k, false);
-    const char *brief = pbs_job_name(h, l->options, l->tag, *k, true);
-    if (name == NULL || brief == NULL) return false;
-    if (strcmp(j->name, name) == 0 || strcmp(j->name, brief) == 0) return true;
+/* Another user's job may have any name; owners are USER@HOST. */
+static bool owned(const char *user, const char *owner) {
+  if (owner == NULL || user == NULL) return true;
+  size_t n = strlen(user);
+  return strncmp(owner, user, n) == 0 && (owner[n] == '@' || owner[n] == 0);
+}
+
+static bool is(const char *name, const char *wanted) { return wanted != NULL && strcmp(name, wanted) == 0; }
+
+bool pbs_is_ours(const pbs_names *names, const pbs_job *j, uint32_t *k) {
+  if (j->name == NULL) return false;
+  for (*k = 0; *k < names->n; (*k)++) {
+    if (is(j->name, names->whole[*k]) || is(j->name, names->brief[*k])) return owned(names->user, j->owner);
   }
   return false;
 }
