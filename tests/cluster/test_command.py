@@ -121,10 +121,13 @@ class GridEngine(Templates):
         self.hato("up", *self.profile("gridengine", interval="500ms"), "-n", "1", "--wait", "40s", timeout=60)
         self.hato("launch", *self.profile("gridengine", interval="500ms"), "-n", "6", "--wait", "0", timeout=60)  # 4 slots
         self.stop("sge_qmaster")
-        self.addCleanup(self.start_daemon, "sge_qmaster")
-        self.says("status ", 60)
-        self.assertEqual(self.hato("map", "echo", "{}", input="a\n").out, "a\n")
-        self.start_daemon("sge_qmaster")
+        try:
+            log = self.dir / "state/hato/default/log"
+            self.wait_for(lambda: "LAUNCHER-TROUBLE" in log.read_text(), 60, "that it does not answer stands in the log")
+            self.assertIn("status exited with ", log.read_text())
+            self.assertEqual(self.hato("map", "echo", "{}", input="a\n").out, "a\n")
+        finally:
+            self.start_daemon("sge_qmaster")
         self.assertNotIn("forgotten", self.hato("status").out)
         self.hato("down", timeout=60)
         self.wait_for(lambda: not self.squeue(), 30, "no job is left")
