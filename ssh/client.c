@@ -33,7 +33,8 @@ static int client(const hato_host *h, const hato_launcher_options *o, words *w) 
     return HATO_OK;
   }
   char *copy = h->format(h, "%s", text), *save = NULL;
-  for (char *one = copy != NULL ? strtok_r(copy, " \t", &save) : NULL; one != NULL; one = strtok_r(NULL, " \t", &save))
+  for (char *one = copy != NULL ? strtok_r(copy, " \t", &save) : NULL; one != NULL;
+       one = strtok_r(NULL, " \t", &save))
     word(w, one);
   return w->n > 0 ? HATO_OK : h->fail(h, HATO_INVALID, "ssh: the name of the client is empty");
 }
@@ -57,8 +58,8 @@ int ssh_client(const hato_host *h, const hato_launcher_options *o) {
   if (rc != HATO_OK || in_path(w.at[0])) return rc;
   if (strchr(w.at[0], '/') != NULL)
     return h->fail(h, HATO_NOT_FOUND, "there is no program %s (option ssh)", w.at[0]);
-  return h->fail(h, HATO_NOT_FOUND, "there is no program '%s' in PATH; the OpenSSH client is needed (option ssh)",
-                 w.at[0]);
+  return h->fail(h, HATO_NOT_FOUND,
+                 "there is no program '%s' in PATH; the OpenSSH client is needed (option ssh)", w.at[0]);
 }
 
 static void options_of(const hato_host *h, const hato_launcher_options *o, ssh_tunnel tunnel, words *w) {

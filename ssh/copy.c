@@ -23,7 +23,8 @@ static bool open_program(ssh_session *s, const char *path) {
   s->file = open(path, O_RDONLY | O_CLOEXEC);
   if (s->file < 0 || fstat(s->file, &st) < 0) return false;
   s->file_size = (uint64_t)st.st_size;
-  void *bytes = st.st_size > 0 ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, s->file, 0) : MAP_FAILED;
+  void *bytes = st.st_size > 0 ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, s->file, 0)
+                               : MAP_FAILED;
   if (bytes == MAP_FAILED) return false;
   (void)snprintf(s->hash, sizeof s->hash, "%016llx", (unsigned long long)hash_of(bytes, (size_t)st.st_size));
   (void)munmap(bytes, (size_t)st.st_size);

@@ -5,7 +5,8 @@
 #include <string.h>
 
 ssh_tunnel ssh_tunnel_of(const hato_host *h, const hato_launcher_options *o) {
-  static const ssh_tunnel of[] = {SSH_DIRECT, SSH_PORT, SSH_SOCKET, SSH_DIRECT, SSH_PORT}; /* as ssh.c has them */
+  static const ssh_tunnel of[] = {SSH_DIRECT, SSH_PORT, SSH_SOCKET, SSH_DIRECT,
+                                  SSH_PORT}; /* as ssh.c has them */
   int i = h->option_enum(h, o, "tunnel");
   return i >= 0 && (size_t)i < sizeof of / sizeof *of ? of[i] : SSH_DIRECT;
 }
@@ -23,7 +24,7 @@ static const char *target_url(const hato_launch_request *r) {
   return any;
 }
 
-typedef struct turn { /* a host */
+typedef struct turn {             /* a host */
   uint64_t load, listings, place; /* place: from 1; 0: it has none yet */
 } turn;
 

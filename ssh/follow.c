@@ -59,6 +59,7 @@ static void runs(ssh_state *st, const hato_host *h, ssh_session *s, const spoken
   }
   if (m->session != s) ssh_take(m, s);
   m->pid = pid;
+  if (!m->started) ssh_one_less_to_start(w->job);
   m->started = true;
   m->found = found;
   ssh_tell_state(h, w->job, w->i, HATO_MEMBER_RUNNING, NULL);
@@ -163,7 +164,9 @@ void ssh_follow_line(ssh_state *st, const hato_host *h, ssh_session *s, char *li
     s->due = s->lost_since = 0;
     s->tries = 0;
   }
-  if (s->phase != SSH_UP || at == NULL) return; /* what start-up files print comes before */
+  if (s->phase == SSH_CONNECTING)
+    ssh_putf(&s->heard, "%s\n", line); /* of start-up files; or why there is no shell */
+  if (s->phase != SSH_UP || at == NULL) return;
   *at++ = 0;
   bool run = strcmp(line, "run") == 0, found = strcmp(line, "found") == 0;
   if (read_whom(st, at, true, &w)) {
@@ -197,10 +200,12 @@ static bool lose_job(const hato_host *h, ssh_job *j, const ssh_session *s, const
     } else if (s->tunnel != SSH_DIRECT) {
       ssh_end_for(h, j, i, h->format(h, "the connection was lost, and the tunnel with it; %s", why));
     } else if (give_up || (m->cancelled && s->phase == SSH_CONNECTING)) {
-      ssh_end_for(h, j, i, h->format(h, "%s could not be reached any more to %s; %s", s->host,
-                                     m->cancelled ? "end it" : "ask for it", why));
+      ssh_end_for(h, j, i,
+                  h->format(h, "%s could not be reached any more to %s; %s", s->host,
+                            m->cancelled ? "end it" : "ask for it", why));
     } else {
-      ssh_tell_state(h, j, i, HATO_MEMBER_RUNNING, h->format(h, "the connection was lost, it may still run; %s", why));
+      ssh_tell_state(h, j, i, HATO_MEMBER_RUNNING,
+                     h->format(h, "the connection was lost, it may still run; %s", why));
       left = true;
     }
   }
@@ -247,7 +252,9 @@ static void try_again(ssh_state *st, ssh_session *s) {
   ssh_session_again(s);
   for (ssh_job *j = st->jobs; j != NULL; j = j->next) {
     for (uint32_t k = 0; k < j->n_places; k++) {
-      if (j->places[k].session == s) ssh_search(st, j, &j->places[k]);
+      if (j->places[k].session != s) continue;
+      ssh_search(st, j, &j->places[k]);
+      ssh_start(st, j, s);
     }
   }
 }
@@ -257,7 +264,8 @@ static void kill_member(ssh_state *st, const hato_host *h, ssh_job *j, uint32_t 
   m->kill_at = 0;
   m->killed = true;
   if (m->session == NULL) {
-    ssh_end_for(h, j, i, j->trouble != NULL ? h->format(h, "cancelled, but not found; %s", j->trouble) : "cancelled");
+    ssh_end_for(h, j, i,
+                j->trouble != NULL ? h->format(h, "cancelled, but not found; %s", j->trouble) : "cancelled");
   } else if (!m->started) {
     ssh_end_for(h, j, i, h->format(h, "cancelled before %s was connected", m->session->host));
   } else {

@@ -19,7 +19,9 @@ void ssh_hosts_free(ssh_hosts *s) {
   *s = (ssh_hosts){0};
 }
 
-static int no_memory(const hato_host *h) { return h->fail(h, HATO_NO_MEMORY, "no memory for a list of hosts"); }
+static int no_memory(const hato_host *h) {
+  return h->fail(h, HATO_NO_MEMORY, "no memory for a list of hosts");
+}
 
 static bool valid(const char *s, const char *also) {
   if (*s == 0 || *s == '-') return false;
@@ -75,9 +77,7 @@ static int parse(const hato_host *h, char *text, const char *shown, ssh_host *ou
   return HATO_OK;
 }
 
-static bool same(const char *a, const char *b) {
-  return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
+static bool same(const char *a, const char *b) { return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0; }
 
 static char *copy_of(const char *s, bool *failed) {
   char *c = s != NULL ? strdup(s) : NULL;
@@ -145,7 +145,8 @@ static int expand_range(const hato_host *h, ssh_hosts *s, const char *text, cons
     }
     if (at > close || (*at != ',' && at != close)) break;
     if (hi < lo)
-      return h->fail(h, HATO_INVALID, "host '%s': the range %.*s runs backwards", whole, (int)(at - from), from);
+      return h->fail(h, HATO_INVALID, "host '%s': the range %.*s runs backwards", whole, (int)(at - from),
+                     from);
     if (hi - lo >= HATO_LAUNCH_MAX)
       return h->fail(h, HATO_TOO_LARGE, "host '%s': the range %.*s has more than %d hosts", whole,
                      (int)(at - from), from, HATO_LAUNCH_MAX);
@@ -206,7 +207,8 @@ int ssh_hosts_read(const hato_host *h, const hato_launcher_options *o, ssh_hosts
   const char *const *lists = h->option_list(h, o, "host");
   int rc = lists != NULL && lists[0] != NULL
                ? HATO_OK
-               : h->fail(h, HATO_INVALID, "no host is named: -o host=NAME, as node[01-16] or ssh://user@name:22");
+               : h->fail(h, HATO_INVALID,
+                         "no host is named: -o host=NAME, as node[01-16] or ssh://user@name:22");
   for (; rc == HATO_OK && *lists != NULL; lists++) rc = read_list(h, out, *lists);
   if (rc != HATO_OK) ssh_hosts_free(out);
   return rc;

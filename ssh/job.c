@@ -19,6 +19,7 @@ void ssh_job_drop(ssh_state *st, ssh_job *j) {
     ssh_take(&j->members[i], NULL);
     ssh_text_free(&j->members[i].log);
   }
+  ssh_text_free(&j->text);
   free(j->tag);
   free(j->program);
   free(j->trouble);
@@ -33,6 +34,7 @@ ssh_job *ssh_job_make(ssh_state *st, const hato_launch *l, uint32_t n_places) {
   *j = (ssh_job){.next = st->jobs,
                  .id = l->id,
                  .count = l->count,
+                 .to_start = l->count,
                  .daemons = (l->flags & HATO_LAUNCH_DIAL_IN) != 0,
                  .tag = strdup(l->tag),
                  .members = calloc(l->count, sizeof *j->members),
@@ -77,6 +79,7 @@ void ssh_end_member(const hato_host *h, ssh_job *j, uint32_t i, hato_member *m) 
   m->state = HATO_MEMBER_ENDED;
   if (p->cancelled) m->flags |= HATO_MEMBER_CANCELLED;
   ssh_tell(h, j, i, m);
+  if (!p->started) ssh_one_less_to_start(j);
   p->ended = true;
   p->kill_at = 0;
   ssh_take(p, NULL);
@@ -101,6 +104,22 @@ void ssh_stop(ssh_state *st, ssh_job *j, uint32_t i, const char *sig) {
   m->stopped = true;
 }
 
+void ssh_one_less_to_start(ssh_job *j) {
+  if (j->to_start > 0 && --j->to_start == 0) ssh_text_free(&j->text);
+}
+
+void ssh_start(ssh_state *st, ssh_job *j, ssh_session *s) {
+  ssh_text lines = {0};
+  for (uint32_t i = 0; i < j->count; i++) {
+    if (j->members[i].session == s && !j->members[i].started) ssh_script_member(&lines, j, i);
+  }
+  if (lines.len > 0) {
+    ssh_session_send(st, s, j->text.data, j->text.len);
+    ssh_session_send(st, s, lines.data, lines.len);
+  }
+  ssh_text_free(&lines);
+}
+
 void ssh_search(ssh_state *st, ssh_job *j, ssh_place *p) {
   char line[128];
   for (uint32_t i = 0; i < j->count; i++) {
@@ -119,8 +138,9 @@ void ssh_searched(const hato_host *h, ssh_job *j) {
   }
   for (uint32_t i = 0; i < j->count; i++) {
     if (j->members[i].ended || j->members[i].session != NULL) continue;
-    ssh_end_for(h, j, i, j->given_up ? h->format(h, "not found; %s", j->trouble != NULL ? j->trouble : "")
-                                            : "ended while nobody followed it");
+    ssh_end_for(h, j, i,
+                j->given_up ? h->format(h, "not found; %s", j->trouble != NULL ? j->trouble : "")
+                            : "ended while nobody followed it");
   }
 }
 

@@ -61,7 +61,8 @@ static const char script[] =
     "    eval \"h_secret=\\$secret_${h_n%.*}\"\n"
     "    while [ \"$1\" != -- ]; do export \"$1\"; shift; done; shift\n"
     "    h_f=${TMPDIR:-/tmp}/hato-$nonce.$h_n\n"
-    "    if (umask 077; set -C; : >\"$h_f\") 2>/dev/null; then exec 5>>\"$h_f\"; else exec 5>/dev/null; h_f=; fi\n"
+    "    if (umask 077; set -C; : >\"$h_f\") 2>/dev/null; then exec 5>>\"$h_f\"; else exec 5>/dev/null; "
+    "h_f=; fi\n"
     "    if [ \"$h_secret\" ]; then $bytes \"$h_secret\" 3>&- | $own \"$@\" >&5 2>&1 3>&- 5>&- &\n"
     "    else $own \"$@\" </dev/null >&5 2>&1 3>&- 5>&- & fi\n"
     "    h_p=$!; unset h_secret\n"
@@ -69,7 +70,8 @@ static const char script[] =
     "    [ -z \"$h_f\" ] || rm -f \"$h_f\"\n"
     "    wait $h_p; h_s=$?\n"
     "    if [ -s /proc/self/fd/5 ]; then\n"
-    "      tail -c 3500 /proc/self/fd/5 | tail -n 10 | while IFS= read -r h_l; do say log $h_n \"$h_l\"; done; fi\n"
+    "      tail -c 3500 /proc/self/fd/5 | tail -n 10 | while IFS= read -r h_l; do say log $h_n \"$h_l\"; "
+    "done; fi\n"
     "    say end $h_n $h_s\n"
     "  ) </dev/null &\n"
     "}\n"
@@ -78,10 +80,12 @@ static const char script[] =
      * daemon, but only it leads its session. */
     "search() {\n"
     "  set +f\n"
-    "  for f in $(grep -lsF " SSH_TAG "=\"$2\" /proc/[0-9]*/environ); do f=${f%/environ}; look $1 $2 ${f#/proc/}; done\n"
+    "  for f in $(grep -lsF " SSH_TAG
+    "=\"$2\" /proc/[0-9]*/environ); do f=${f%/environ}; look $1 $2 ${f#/proc/}; done\n"
     "  set -f; say searched $1\n"
     "}\n"
-    "born() { read -r s <\"/proc/$1/stat\" && set -- ${s##*) } && [ $1 != Z ] && shift 19 && s=$1; } 2>/dev/null\n"
+    "born() { read -r s <\"/proc/$1/stat\" && set -- ${s##*) } && [ $1 != Z ] && shift 19 && s=$1; } "
+    "2>/dev/null\n"
     "look() {\n"
     "  j=$1 t=$2 p=$3 q=\n"
     "  e=$(tr '\\0' '\\n' <\"/proc/$p/environ\") && born $p && b=$s || return\n"
@@ -151,7 +155,8 @@ static int put_secret(const hato_host *h, const hato_launch_request *r, ssh_text
   if (r->secret_way == 0) return HATO_OK;
   if (r->secret_way != HATO_SECRET_STDIN)
     return h->fail(h, HATO_NOT_SUPPORTED, "ssh hands over secrets by standard input alone");
-  if (memchr(r->secret, 0, r->secret_len) != NULL) return h->fail(h, HATO_INVALID, "the secret has a zero byte");
+  if (memchr(r->secret, 0, r->secret_len) != NULL)
+    return h->fail(h, HATO_INVALID, "the secret has a zero byte");
   const char *at = r->secret, *end = at + r->secret_len;
   unsigned long long id = r->id;
   for (bool first = true;; first = false) {
@@ -184,7 +189,7 @@ static int put_program(const hato_host *h, const hato_launch_request *r, ssh_tex
   return rc;
 }
 
-int ssh_script_job(const hato_host *h, const hato_launch_request *r, const ssh_session *s, ssh_text *out) {
+int ssh_script_job(const hato_host *h, const hato_launch_request *r, ssh_tunnel tunnel, ssh_text *out) {
   bool daemons = (r->flags & HATO_LAUNCH_DIAL_IN) != 0;
   unsigned long long id = r->id;
   int rc = put_secret(h, r, out);
@@ -197,7 +202,7 @@ int ssh_script_job(const hato_host *h, const hato_launch_request *r, const ssh_s
   for (uint32_t i = 0; rc == HATO_OK && i < r->argc; i++) {
     if (i == 0 && daemons)
       ssh_putf(out, " \"$hato_%llu\"", id);
-    else if (i > 0 && i == r->dial_arg && s->tunnel != SSH_DIRECT)
+    else if (i > 0 && i == r->dial_arg && tunnel != SSH_DIRECT)
       ssh_puts(out, " \"$dial\"");
     else
       rc = put_word(h, out, r->argv[i]);
@@ -208,7 +213,8 @@ int ssh_script_job(const hato_host *h, const hato_launch_request *r, const ssh_s
 
 void ssh_script_member(ssh_text *out, const ssh_job *j, uint32_t i) {
   const ssh_member *m = &j->members[i];
-  ssh_putf(out, "job_%llu %llu.%u " SSH_MEMBER "=%u", (unsigned long long)j->id, (unsigned long long)j->id, i, i);
+  ssh_putf(out, "job_%llu %llu.%u " SSH_MEMBER "=%u", (unsigned long long)j->id, (unsigned long long)j->id, i,
+           i);
   if (m->share_of > 1) ssh_putf(out, " " SSH_SHARE "=%u/%u", m->share, m->share_of);
   ssh_puts(out, "\n");
 }

@@ -191,7 +191,7 @@ static char **command_of(const hato_host *h, const ssh_session *s) {
   uint32_t n = 0;
   for (uint32_t i = 0; argv != NULL && i < s->argc; i++) {
     if (i == s->at && s->tunnel != SSH_DIRECT) {
-      argv[n++] = (char *)(uintptr_t)"-R";
+      argv[n++] = (char *)(uintptr_t) "-R";
       argv[n++] = h->format(h, "%s:%s", s->tunnel == SSH_SOCKET ? s->socket : "127.0.0.1:0", s->target);
       if (argv[n - 1] == NULL) return NULL;
     }
@@ -215,12 +215,14 @@ int ssh_session_spawn(ssh_state *st, const hato_host *h, ssh_session *s) {
     rc = h->fail(h, HATO_SYSTEM, "pipes for %s: %s", argv[0], strerror(errno));
   int e = rc == HATO_OK ? spawn_client(argv, theirs, &s->pid) : 0;
   for (int i = 0; i < 3; i++) close_fd(&theirs[i]);
-  if (e != 0) rc = h->fail(h, e == ENOENT ? HATO_NOT_FOUND : HATO_SYSTEM, "cannot execute %s: %s", argv[0], strerror(e));
+  if (e != 0)
+    rc = h->fail(h, e == ENOENT ? HATO_NOT_FOUND : HATO_SYSTEM, "cannot execute %s: %s", argv[0],
+                 strerror(e));
   if (rc == HATO_OK) {
     s->pidfd = pidfd_open(s->pid, 0);
     if (s->pidfd < 0 || !watch_fd(st, s, s->pidfd, EPOLLIN, EPOLL_CTL_ADD) ||
-        !watch_fd(st, s, s->out, EPOLLIN, EPOLL_CTL_ADD) || !watch_fd(st, s, s->err, EPOLLIN, EPOLL_CTL_ADD) ||
-        !watch_fd(st, s, s->in, 0, EPOLL_CTL_ADD)) {
+        !watch_fd(st, s, s->out, EPOLLIN, EPOLL_CTL_ADD) ||
+        !watch_fd(st, s, s->err, EPOLLIN, EPOLL_CTL_ADD) || !watch_fd(st, s, s->in, 0, EPOLL_CTL_ADD)) {
       rc = h->fail(h, HATO_SYSTEM, "cannot watch %s: %s", argv[0], strerror(errno));
       (void)kill(s->pid, SIGKILL);
       (void)waitpid(s->pid, NULL, 0);

@@ -17,9 +17,6 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#define RECORD "ssh 1"
-enum { LAUNCH_DEADLINE_MS = 120000, OTHER_DEADLINE_MS = 60000, MARGIN_MS = 10000, UNDO_MS = 3000, STEP_MS = 100 };
-
 /* ---- planning ---- */
 
 static int plan(void *state, const hato_host *h, const hato_launcher_options *o, hato_launch_plan *p) {
@@ -31,98 +28,6 @@ static int plan(void *state, const hato_host *h, const hato_launcher_options *o,
   if (ssh_tunnel_of(h, o) != SSH_DIRECT) p->flags &= ~HATO_LAUNCHER_NEEDS_LISTEN;
   ssh_hosts_free(&hosts);
   return ssh_client(h, o);
-}
-
-/* ---- launching ---- */
-
-static bool any_started(const ssh_job *j) {
-  for (uint32_t i = 0; i < j->count; i++) {
-    if (j->members[i].started) return true;
-  }
-  return false;
-}
-
-static int submit(ssh_state *st, const hato_host *h, ssh_job *j, const ssh_hosts *hosts,
-                  const hato_launch_request *r) {
-  int rc = ssh_job_deal(st, h, j, hosts, r);
-  for (uint32_t k = 0; rc == HATO_OK && k < j->n_places; k++) {
-    ssh_session *s = j->places[k].session;
-    ssh_text text = {0};
-    rc = ssh_script_job(h, r, s, &text);
-    for (uint32_t i = 0; i < j->count; i++) {
-      if (j->members[i].session == s) ssh_script_member(&text, j, i);
-    }
-    if (text.failed) rc = h->fail(h, HATO_NO_MEMORY, "no memory for a launch");
-    if (rc == HATO_OK && s->phase == SSH_LOST) s->due = ssh_now(); /* another reason to try again */
-    if (rc == HATO_OK) ssh_session_send(st, s, text.data, text.len);
-    ssh_text_free(&text);
-  }
-  return rc;
-}
-
-/* All or none. */
-static void undo(ssh_state *st, const hato_host *h, ssh_job *j) {
-  uint64_t until = ssh_now() + UNDO_MS * SSH_MS;
-  bool left = true;
-  for (uint32_t i = 0; i < j->count; i++) {
-    j->members[i].cancelled = j->members[i].killed = true;
-    ssh_stop(st, j, i, "KILL");
-  }
-  while (left && ssh_now() < until) {
-    left = false;
-    for (uint32_t i = 0; i < j->count; i++) left |= j->members[i].started && !j->members[i].ended;
-    if (left) ssh_pump(st, h, STEP_MS);
-  }
-  ssh_job_drop(st, j);
-  ssh_settle(st);
-}
-
-/* Until one has started, so that not all have failed; the others go on meanwhile and later. */
-static int first_start(ssh_state *st, const hato_host *h, ssh_job *j) {
-  uint64_t until = ssh_now() + (LAUNCH_DEADLINE_MS - MARGIN_MS) * SSH_MS;
-  while (!any_started(j) && j->ended < j->count && ssh_now() < until) {
-    if (h->should_abort(h)) return h->fail(h, HATO_INTERRUPTED, "interrupted while hosts were being connected");
-    ssh_pump(st, h, STEP_MS);
-  }
-  if (any_started(j) || j->ended < j->count) return HATO_OK;
-  const char *why = j->trouble != NULL ? j->trouble : "no daemon could be started";
-  return j->n_places <= 1 ? h->fail(h, HATO_UNREACHABLE, "%s", why)
-                          : h->fail(h, HATO_UNREACHABLE, "none of %u hosts could be used; %s", j->n_places, why);
-}
-
-static int check(const ssh_state *st, const hato_host *h, const hato_launch_request *r) {
-  if (ssh_job_find(st, r->id) != NULL) return h->fail(h, HATO_EXISTS, "launch %s exists", r->tag);
-  if (ssh_tunnel_of(h, r->options) != SSH_DIRECT && ((r->flags & HATO_LAUNCH_DIAL_IN) == 0 || r->dial_arg == 0))
-    return h->fail(h, HATO_INVALID, "tunnel: only daemons of hato can be led through one, not '%s'", r->argv[0]);
-  return ssh_client(h, r->options);
-}
-
-static int launch(void *state, const hato_host *h, const hato_launch_request *r, hato_launch_record *record) {
-  ssh_state *st = state;
-  ssh_hosts hosts;
-  int rc = check(st, h, r);
-  if (rc == HATO_OK) rc = ssh_hosts_read(h, r->options, &hosts);
-  if (rc != HATO_OK) return rc;
-  const hato_launch as = {.count = r->count, .id = r->id, .tag = r->tag, .flags = r->flags};
-  ssh_job *j = ssh_job_make(st, &as, hosts.n);
-  if (j != NULL) j->program = strdup(r->argv[0]);
-  if (j == NULL || j->program == NULL) rc = h->fail(h, HATO_NO_MEMORY, "no memory for %u daemons", r->count);
-  if (rc == HATO_OK && r->count < hosts.n)
-    h->log(h, HATO_LEVEL_NOTICE, "%u hosts are listed for %u daemons: not all get one", hosts.n, r->count);
-  if (rc == HATO_OK) rc = submit(st, h, j, &hosts, r);
-  ssh_hosts_free(&hosts);
-  if (rc == HATO_OK) rc = first_start(st, h, j);
-  if (rc != HATO_OK) {
-    if (j != NULL) undo(st, h, j);
-    return rc;
-  }
-  for (uint32_t i = 0; i < j->count; i++) {
-    const ssh_member *m = &j->members[i];
-    if (!m->started && !m->ended) ssh_tell_state(h, j, i, HATO_MEMBER_STARTING, h->format(h, "connecting to %s", m->session->host));
-  }
-  record->len = (uint32_t)strlen(RECORD);
-  memcpy(record->bytes, RECORD, record->len);
-  return HATO_OK;
 }
 
 /* ---- following ---- */
@@ -153,7 +58,8 @@ static void cancel_member(ssh_state *st, const hato_host *h, ssh_job *j, uint32_
   }
 }
 
-static int cancel(void *state, const hato_host *h, const hato_launch *l, const uint32_t *members, uint32_t n) {
+static int cancel(void *state, const hato_host *h, const hato_launch *l, const uint32_t *members,
+                  uint32_t n) {
   ssh_state *st = state;
   ssh_job *j = ssh_job_find(st, l->id);
   if (j == NULL) return h->fail(h, HATO_NOT_FOUND, "ssh knows no launch %s", l->tag);
@@ -162,65 +68,10 @@ static int cancel(void *state, const hato_host *h, const hato_launch *l, const u
       return h->fail(h, HATO_INVALID, "launch %s has %u members, not %u", j->tag, j->count, members[k]);
   }
   uint64_t grace_ms = h->option_duration(h, l->options, "grace");
-  for (uint32_t k = 0; k < (n > 0 ? n : j->count); k++) cancel_member(st, h, j, n > 0 ? members[k] : k, grace_ms);
+  for (uint32_t k = 0; k < (n > 0 ? n : j->count); k++)
+    cancel_member(st, h, j, n > 0 ? members[k] : k, grace_ms);
   ssh_pump(st, h, 0);
   return HATO_OK;
-}
-
-/* ---- taking up what another process started ---- */
-
-/* Each host of the options is asked, as the record does not hold who started where. */
-static int ask_hosts(ssh_state *st, const hato_host *h, ssh_job *j, const ssh_hosts *hosts,
-                     const hato_launcher_options *o) {
-  for (uint32_t i = 0; i < hosts->n; i++) {
-    ssh_wish w = {.host = &hosts->hosts[i], .tunnel = SSH_DIRECT};
-    ssh_session *s = ssh_session_get(st, h, o, &w);
-    if (s == NULL) return HATO_INVALID;
-    ssh_place *p = &j->places[j->n_places++];
-    p->session = s;
-    ssh_search(st, j, p);
-  }
-  return HATO_OK;
-}
-
-/* True: a host was not asked yet. One that could not be reached was. */
-static bool asking(const ssh_job *j) {
-  for (uint32_t k = 0; k < j->n_places; k++) {
-    if (j->places[k].searching && j->places[k].session->phase != SSH_LOST) return true;
-  }
-  return false;
-}
-
-static int adopt(void *state, const hato_host *h, const hato_launch *l, hato_launch_record *record) {
-  ssh_state *st = state;
-  ssh_hosts hosts;
-  if (l->record_len > 0 && (l->record_len != strlen(RECORD) || memcmp(l->record, RECORD, l->record_len) != 0))
-    return h->fail(h, HATO_NOT_FOUND, "the record of launch %s is not of ssh", l->tag);
-  record->len = (uint32_t)strlen(RECORD);
-  memcpy(record->bytes, RECORD, record->len);
-  if (ssh_job_find(st, l->id) != NULL) return HATO_OK;
-  int rc = ssh_client(h, l->options);
-  if (rc == HATO_OK) rc = ssh_hosts_read(h, l->options, &hosts);
-  if (rc != HATO_OK) return rc;
-  ssh_job *j = ssh_job_make(st, l, hosts.n);
-  rc = j != NULL ? ask_hosts(st, h, j, &hosts, l->options) : h->fail(h, HATO_NO_MEMORY, "no memory for a launch");
-  ssh_hosts_free(&hosts);
-  uint64_t until = ssh_now() + (OTHER_DEADLINE_MS - MARGIN_MS) * SSH_MS;
-  while (rc == HATO_OK && asking(j) && ssh_now() < until) {
-    if (h->should_abort(h)) rc = h->fail(h, HATO_INTERRUPTED, "interrupted while hosts were asked for launch %s", j->tag);
-    ssh_pump(st, h, STEP_MS);
-  }
-  if (rc == HATO_OK && j->ended == j->count)
-    rc = h->fail(h, HATO_NOT_FOUND, "no process of launch %s is left", l->tag);
-  for (uint32_t i = 0; rc == HATO_OK && i < j->count; i++) {
-    if (!j->members[i].ended && !j->members[i].started)
-      ssh_tell_state(h, j, i, HATO_MEMBER_STARTING, j->trouble != NULL ? j->trouble : "hosts are being asked for it");
-  }
-  if (rc != HATO_OK && j != NULL) {
-    ssh_job_drop(st, j);
-    ssh_settle(st);
-  }
-  return rc;
 }
 
 /* ---- the rest ---- */
@@ -275,33 +126,43 @@ static int open_ssh(const hato_host *h, void **state) {
   return rc;
 }
 
-static const char *const tunnels[] = {"no", "yes", "socket", "false", "true", NULL}; /* ssh_tunnel_of's order */
+static const char *const tunnels[] = {"no",    "yes",  "socket",
+                                      "false", "true", NULL}; /* ssh_tunnel_of's order */
 
 static const hato_option_row options[] = {
     {.name = "host",
      .type = HATO_OPTION_LIST,
      .flags = HATO_OPTION_REQUIRED,
      .metavar = "HOST,...",
-     .help = "Where: names as in the ssh configuration, [USER@]HOST or ssh://[USER@]HOST[:PORT]; node[01-16,20] is "
+     .help = "Where: names as in the ssh configuration, [USER@]HOST or ssh://[USER@]HOST[:PORT]; "
+             "node[01-16,20] is "
              "many. Daemons are dealt to them in turn, one a listing unless -n says how many in all."},
     {.name = "tunnel",
      .type = HATO_OPTION_ENUM,
      .def = "no",
      .values = tunnels,
-     .help = "Daemons dial through the ssh connection: yes, by a port of the host that it chooses; socket, by a "
-             "socket in its /tmp. They end with the connection."},
+     .help =
+         "Daemons dial through the ssh connection: yes, by a port of the host that it chooses; socket, by a "
+         "socket in its /tmp. They end with the connection."},
     {.name = "hato",
      .type = HATO_OPTION_STRING,
      .def = "same",
      .metavar = "same|copy|PATH",
      .help = "The program there: at the same path as here, and where that is not, copied into ~/.cache/hato; "
              "always such a copy; or at this path."},
-    {.name = "ssh", .type = HATO_OPTION_STRING, .def = "ssh", .metavar = "COMMAND", .help = "The OpenSSH client, and words of its own."},
+    {.name = "ssh",
+     .type = HATO_OPTION_STRING,
+     .def = "ssh",
+     .metavar = "COMMAND",
+     .help = "The OpenSSH client, and words of its own."},
     {.name = "ssh-option",
      .type = HATO_OPTION_LIST,
      .metavar = "KEY=VALUE",
      .help = "For the client's -o, as ProxyJump=login; may be repeated."},
-    {.name = "config", .type = HATO_OPTION_STRING, .metavar = "FILE", .help = "The client's configuration, instead of the user's."},
+    {.name = "config",
+     .type = HATO_OPTION_STRING,
+     .metavar = "FILE",
+     .help = "The client's configuration, instead of the user's."},
     {.name = "parallel",
      .type = HATO_OPTION_INT,
      .def = "16",
@@ -337,14 +198,14 @@ const hato_launcher hato_launcher_module = {
     .secret_ways = HATO_SECRET_STDIN,
     .member_env = SSH_MEMBER,
     .member_first = 0,
-    .launch_deadline_ms = LAUNCH_DEADLINE_MS,
-    .other_deadline_ms = OTHER_DEADLINE_MS,
+    .launch_deadline_ms = SSH_LAUNCH_MS,
+    .other_deadline_ms = SSH_OTHER_MS,
     .open = open_ssh,
     .plan = plan,
-    .launch = launch,
+    .launch = ssh_launch,
     .poll = poll_all,
     .cancel = cancel,
-    .adopt = adopt,
+    .adopt = ssh_adopt,
     .forget = forget,
     .watch = watch,
     .close = close_ssh,

@@ -10,13 +10,16 @@ typedef struct row {
 
 /* The first that the client printed says why. */
 static const row before_login[] = {
-    {"REMOTE HOST IDENTIFICATION HAS CHANGED", "its host key is not the one that is known: somebody may be in "
-                                               "between; if the new one is right, `ssh-keygen -R` it and log in once by hand"},
+    {"REMOTE HOST IDENTIFICATION HAS CHANGED",
+     "its host key is not the one that is known: somebody may be in "
+     "between; if the new one is right, `ssh-keygen -R` it and log in once by hand"},
     {"host key is known for", "its host key is not known; log in once by hand to see and accept it"},
     {"Host key verification failed", "its host key is not known; log in once by hand to see and accept it"},
-    {"Permission denied (", "it let nobody in: none of our keys was accepted, and nothing is asked for here; `ssh "
-                            "-o BatchMode=yes HOST true` must work"},
-    {"Too many authentication failures", "it let nobody in: it was offered more keys than it allows (IdentitiesOnly=yes may help)"},
+    {"Permission denied (",
+     "it let nobody in: none of our keys was accepted, and nothing is asked for here; `ssh "
+     "-o BatchMode=yes HOST true` must work"},
+    {"Too many authentication failures",
+     "it let nobody in: it was offered more keys than it allows (IdentitiesOnly=yes may help)"},
     {"Could not resolve hostname", "its name cannot be resolved"},
     {"remote port forwarding failed", "it refuses to forward for the tunnel"},
     {"Could not request local forwarding", "a forward of the ssh configuration is taken"},
@@ -31,8 +34,10 @@ static const row before_login[] = {
     {"No route to host", "it cannot be reached"},
     {"Network is unreachable", "it cannot be reached"},
     {"timed out", "it did not answer in time (connect-timeout)"},
-    {"Connection closed by", "it closed the connection before anybody was logged in (too many at once? see parallel)"},
-    {"Connection reset by", "it closed the connection before anybody was logged in (too many at once? see parallel)"},
+    {"Connection closed by",
+     "it closed the connection before anybody was logged in (too many at once? see parallel)"},
+    {"Connection reset by",
+     "it closed the connection before anybody was logged in (too many at once? see parallel)"},
     {NULL, NULL},
 };
 
@@ -80,7 +85,8 @@ const char *ssh_why(const hato_host *h, const ssh_session *s, int exit_code, int
   if (sig != 0)
     return h->format(h, "%s: the ssh client was killed by signal %d (%s)", s->host, sig, strsignal(sig));
   if (!up && exit_code != 255)
-    return h->format(h, "%s: it gives no shell: exited with %d%s%s", s->host, exit_code, *last != 0 ? ": " : "", last);
+    return h->format(h, "%s: it gives no shell: exited with %d%s%s", s->host, exit_code,
+                     *last != 0 ? ": " : "", last);
   if (*last != 0) return h->format(h, "%s: %s", s->host, last);
   return h->format(h, "%s: the ssh client exited with %d and no words", s->host, exit_code);
 }
