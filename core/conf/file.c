@@ -109,13 +109,19 @@ static bool unquote(char *s) {
   return false;
 }
 
+/* "key =" alone, of a list whose items are on the lines below. */
+static bool no_item(const ini_text *t) {
+  const hato__conf_row *row = t->conf != NULL ? hato__conf_find(t->conf, t->key) : NULL;
+  return row != NULL && row->type == HATO__CONF_LIST && t->value.len == 0;
+}
+
 /* The value that was gathered goes to its row. */
 static void flush(ini_text *t) {
   if (t->key == NULL) return;
   char *text = hato__buf_text(&t->value);
   char *where = hato__printf("%s:%u", t->path, t->key_line);
-  if (t->rc != HATO_OK) {
-    /* The first error stands. */
+  if (t->rc != HATO_OK || no_item(t)) {
+    /* The first error stands; an item that is none is passed over. */
   } else if (text == NULL || where == NULL) {
     t->rc = hato__fail(t->err, HATO_NO_MEMORY, "%s: no memory", t->path);
   } else if (!unquote(text)) {

@@ -280,7 +280,7 @@ UNIT_TEST(the_file_sets_what_the_command_line_did_not) {
   (void)hato__conf_get_list(f.big, "option", &n);
   ck_assert_uint_eq(n, 1);
   hato__conf_reset(f.big);
-  ck_assert_int_eq(read_text(&f, "[profile big]\noption = a=1\n b=2\noption=c\nprofile = one\n  two\n", &err),
+  ck_assert_int_eq(read_text(&f, "[profile big]\noption =\n a=1\n b=2\noption=c\nprofile = one\n  two\n", &err),
                    HATO_OK);
   ck_assert_str_eq(hato__conf_get_list(f.big, "option", &n)[1], "b=2");
   ck_assert_uint_eq(n, 3);
