@@ -49,9 +49,11 @@ static bool read_into(int *fd, ssh_text *t) {
 static void hear(ssh_state *st, ssh_session *s) {
   size_t before = s->heard.len;
   if (!read_into(&s->err, &s->heard)) return;
-  for (size_t i = before; i < s->heard.len; i++) { /* as for a terminal */
-    if (s->heard.data[i] == '\r') s->heard.data[i] = ' ';
+  size_t kept = before;
+  for (size_t i = before; i < s->heard.len; i++) { /* it ends lines as for a terminal */
+    if (s->heard.data[i] != '\r') s->heard.data[kept++] = s->heard.data[i];
   }
+  s->heard.data[s->heard.len = kept] = 0;
   ssh_follow_heard(st, s);
   if (s->heard.len > (size_t)2 * HEARD_MAX) {
     size_t n = s->heard.len - HEARD_MAX;

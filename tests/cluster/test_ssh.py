@@ -117,6 +117,19 @@ class Direct(SshCase):
         self.up("-n", str(cores), "-o", "host=s1")
         self.assertEqual([d["slots"] for d in self.status()["daemons"]], [1] * cores)
         self.hato("down")
+        wrong = self.hato("daemon", "--url", "tcp://127.0.0.1:1", rc=1, env={**self.env, "HATO_SHARE": "4/4"})
+        self.assertIn("HATO_SHARE is '4/4'; PART/OF was wanted", wrong.err)
+
+    def test_workers_of_another_system(self):
+        """One of them heeds no SIGTERM."""
+        self.hato("up", "-n", "0")
+        words = ("sh", "-c", "trap '' TERM; hostname; sleep 600; sleep 601")
+        self.launch("-n", "2", "-o", "host=s1", "--", *words)
+        self.launch("-n", "1", "-o", "host=far", "-o", "grace=100ms", "--", "sleep", "602")
+        self.wait_for(lambda: sum("sleep 60" in line for line in self.on_hosts().values()) >= 3, 20, "they run")
+        self.refused("-o", "host=s1", "-o", "tunnel=yes", "--", "sleep", "603", words="tunnel: only daemons of hato")
+        self.hato("down")
+        self.wait_for(lambda: not self.on_hosts(), 20, "all have ended")
 
     def test_the_secret_is_seen_nowhere(self):
         self.up("-n", "2", "-o", "host=s1")
