@@ -20,6 +20,18 @@ static int kill_job(sl_state *s, const hato_host *h, const char *name) {
   return sl_silent(s, h, h->format(h, "job %.40s could not be cancelled", name), error);
 }
 
+/* A job whose start failed on its node, when it had been cancelled already, is put into the queue again, and
+ * held there for ever; the same of one whose node dies. Not those that are not to be. */
+static void do_not_requeue(const char *name) {
+  job_desc_msg_t change;
+  job_array_resp_msg_t *answer = NULL;
+  slurm_init_job_desc_msg(&change);
+  change.job_id_str = (char *)(uintptr_t)name;
+  change.requeue = 0;
+  (void)slurm_update_job2(&change, &answer); /* of what has ended it fails */
+  if (answer != NULL) slurm_free_job_array_resp(answer);
+}
+
 /* "123_[0,4,7]" of those members that are in the chunk; NULL: none of them. */
 static char *name_tasks(const hato_host *h, const sl_chunk *c, const uint32_t *members, uint32_t n) {
   char *text = NULL;
@@ -51,7 +63,9 @@ int sl_cancel(sl_state *s, const hato_host *h, sl_launch *l, const uint32_t *mem
   for (uint32_t i = 0; i < l->n_chunks && rc == HATO_OK; i++) {
     const sl_chunk *c = &l->chunks[i];
     char *name = n > 0 ? name_tasks(h, c, members, n) : h->format(h, "%u", c->job);
-    if (name != NULL) rc = kill_job(s, h, name);
+    if (name == NULL) continue;
+    do_not_requeue(name);
+    rc = kill_job(s, h, name);
   }
   return rc;
 }

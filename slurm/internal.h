@@ -164,8 +164,11 @@ typedef struct sl_srun_said {
 void sl_read_srun(const hato_host *h, sl_launch *l, const char *job, sl_srun_said *said);
 /* Only said->step, and nothing is reported. */
 void sl_read_step(const hato_host *h, const sl_launch *l, sl_srun_said *said);
-/* Ranges of "[0-2,5]", "0-2,5%3", "7": *at moves on. False: no more. */
-bool sl_next_range(const char **at, uint32_t *first, uint32_t *last);
+/* Ranges of "[0-2,5]", "0-2,5%3", "0-8:2", "7": *at moves on. False: no more. */
+typedef struct sl_range {
+  uint32_t first, last, step;
+} sl_range;
+bool sl_next_range(const char **at, sl_range *out);
 
 /* ---- allocation.c: one srun inside an allocation ---- */
 int sl_run(sl_state *s, const hato_host *h, const hato_launch_request *r, const sl_settings *set,

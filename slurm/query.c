@@ -74,7 +74,11 @@ static void tasks_are(answer *an, const entry *e, const slurm_job_info_t *job, u
 static void array_is(answer *an, const entry *e, const slurm_job_info_t *job) {
   if (job->array_task_str != NULL) { /* those that have not begun are one record */
     const char *at = job->array_task_str;
-    for (uint32_t a, b; sl_next_range(&at, &a, &b);) tasks_are(an, e, job, a, b);
+    for (sl_range g; sl_next_range(&at, &g);) {
+      if (g.step == 1) tasks_are(an, e, job, g.first, g.last);
+      for (uint32_t i = g.first; g.step > 1 && i <= g.last && i < e->c->count; i += g.step)
+        tasks_are(an, e, job, i, i);
+    }
   } else if (job->array_task_id != NO_VAL) {
     tasks_are(an, e, job, job->array_task_id, job->array_task_id);
   } else {

@@ -28,16 +28,16 @@
 
 #define LOG_MAX ((off_t)64 << 20)
 
-bool sl_next_range(const char **at, uint32_t *first, uint32_t *last) {
+bool sl_next_range(const char **at, sl_range *out) {
   const char *p = *at;
   while (*p == '[' || *p == ',' || *p == ' ') p++;
   if (!isdigit((unsigned char)*p)) return false;
   char *end;
-  unsigned long a = strtoul(p, &end, 10), b = a;
+  unsigned long a = strtoul(p, &end, 10), b = a, step = 1;
   if (*end == '-' && isdigit((unsigned char)end[1])) b = strtoul(end + 1, &end, 10);
-  if (a > b || b >= NO_VAL) return false;
-  *first = (uint32_t)a;
-  *last = (uint32_t)b;
+  if (*end == ':' && isdigit((unsigned char)end[1])) step = strtoul(end + 1, &end, 10);
+  if (a > b || b >= NO_VAL || step == 0 || step >= NO_VAL) return false;
+  *out = (sl_range){(uint32_t)a, (uint32_t)b, (uint32_t)step};
   *at = end;
   return true;
 }
@@ -66,8 +66,8 @@ static void began(reading *r, const char *line) {
   r->said->started = true;
   r->said->waits[0] = 0;
   tasks += 2;
-  for (uint32_t a, b; sl_next_range(&tasks, &a, &b);) {
-    for (uint32_t i = a; i <= b && i < r->l->count; i++) {
+  for (sl_range g; sl_next_range(&tasks, &g);) {
+    for (uint32_t i = g.first; i <= g.last && i < r->l->count; i += g.step) {
       r->hosts[i] = name;
       if (r->l->members[i].state < HATO_MEMBER_RUNNING) tell(r, i, &t);
     }
@@ -111,8 +111,8 @@ static bool ended(reading *r, const char *line) {
   sl_told t;
   if (*at != ' ' || words == NULL || !how_it_ended(words + 2, &t)) return false;
   if (r->l->cancelled || r->said->cancelled) t.flags |= HATO_MEMBER_CANCELLED;
-  for (uint32_t a, b; sl_next_range(&at, &a, &b);) {
-    for (uint32_t i = a; i <= b && i < r->l->count; i++) {
+  for (sl_range g; sl_next_range(&at, &g);) {
+    for (uint32_t i = g.first; i <= g.last && i < r->l->count; i += g.step) {
       if (r->l->members[i].state != HATO_MEMBER_ENDED) tell(r, i, &t);
     }
   }
