@@ -310,8 +310,33 @@ def idle():
               n / beats, 5, False)
 
 
+def on_cluster(*words):
+    return subprocess.run([sys.executable, SOURCE / "tests/cluster/cluster.py", *words], check=False, stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, text=True)
+
+
+def slurm():
+    """On the cluster of the tests, which takes root: else there is no such row."""
+    if on_cluster("check").returncode != 0:
+        return
+    was_up = on_cluster("status").returncode == 0
+    if not was_up and on_cluster("up").returncode != 0:
+        return
+    try:
+        for kind, words in (("sbatch", "a bare sbatch"), ("srun", "srun true, inside an allocation")):
+            done = on_cluster("enter", sys.executable, SOURCE / "tests/bench/slurm.py", times(9), kind)
+            if done.returncode != 0:
+                raise RuntimeError(f"tests/bench/slurm.py {kind} ended with {done.returncode}")
+            m = {name: statistics.median(values) * 1000 for name, values in json.loads(done.stdout).items()}
+            yield row("slurm", f"to the first result, beyond the start of {words}", "ms", m["hato"] - m["bare"], words.split(",")[0],
+                      m["bare"], bar=300, atleast=False)
+    finally:
+        if not was_up:
+            on_cluster("down")
+
+
 ROWS = {f.__name__.replace("_", "-"): f
-        for f in (array, single, trip, trip_embedded, commands, queued, daemons, payload, unequal, idle)}
+        for f in (array, single, trip, trip_embedded, commands, queued, daemons, payload, unequal, idle, slurm)}
 
 
 # --------------------------------------------------------------------- print
