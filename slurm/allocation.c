@@ -179,8 +179,8 @@ static void srun_ended(sl_state *s, const hato_host *h, sl_launch *l, const char
   if (said->error[0] != 0)
     (void)snprintf(t.reason, sizeof t.reason, "srun: %s", said->error);
   else if (known)
-    (void)snprintf(t.reason, sizeof t.reason, "srun %s %d", si.si_code == CLD_EXITED ? "exited with" : "was ended by signal",
-                   si.si_status);
+    (void)snprintf(t.reason, sizeof t.reason, "srun %s %d",
+                   si.si_code == CLD_EXITED ? "exited with" : "was ended by signal", si.si_status);
   else
     (void)snprintf(t.reason, sizeof t.reason, "srun ended");
   rest_is(h, l, job, &t, !said->started);
