@@ -11,7 +11,7 @@ static const hato__conf_row rows[] = {
     {.name = "credential-file", .type = HATO__CONF_STRING, .metavar = "FILE",
      .help = "The file with the session's secret; - reads it from standard input. Default: HATO_CREDENTIAL, else none."},
     {.name = "slots", .type = HATO__CONF_INT, .def = "0", .min = 0, .max = 65536,
-     .help = "How many tasks at a time; 0: one a core that it may use."},
+     .help = "How many tasks at a time; 0: one a core that it may use, or one where daemons share the machine."},
     {.name = "bind", .type = HATO__CONF_ENUM, .def = "auto", .names = (const char *const[]){"auto", "core", "none", NULL},
      .help = "Whether each slot is bound to cores of its own; auto: in a batch job's or a dealt share's cores only."},
     {.name = "share", .type = HATO__CONF_INT, .def = "0", .min = 0, .max = 1000000, .metavar = "N",

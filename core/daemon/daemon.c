@@ -79,7 +79,8 @@ static hato_status open_slots(daemon_state *d, hato_error *err) {
   if (rc == HATO_OK) rc = topo_probe(NULL, &d->topo, err);
   if (rc != HATO_OK) return rc;
   topo_deal(d->topo, part, of);
-  d->n_slots = d->o->slots ? d->o->slots : topo_cores(d->topo);
+  /* Daemons that share a machine have one slot each. */
+  d->n_slots = d->o->slots ? d->o->slots : of > 1 ? 1 : topo_cores(d->topo);
   d->slots = calloc(d->n_slots, sizeof *d->slots);
   if (!d->slots) return hato__fail(err, HATO_NO_MEMORY, "no memory for %u slots", d->n_slots);
   for (unsigned i = 0; i < d->n_slots; i++) {
