@@ -311,7 +311,8 @@ def idle():
 
 
 def on_cluster(*words):
-    return subprocess.run([sys.executable, SOURCE / "tests/cluster/cluster.py", *words], check=False, stdout=subprocess.PIPE,
+    script = SOURCE / "tests/cluster/cluster.py"
+    return subprocess.run([sys.executable, script, *map(str, words)], check=False, stdout=subprocess.PIPE,
                           stderr=subprocess.DEVNULL, text=True)
 
 
@@ -328,7 +329,7 @@ def slurm():
             if done.returncode != 0:
                 raise RuntimeError(f"tests/bench/slurm.py {kind} ended with {done.returncode}")
             m = {name: statistics.median(values) * 1000 for name, values in json.loads(done.stdout).items()}
-            yield row("slurm", f"to the first result, beyond the start of {words}", "ms", m["hato"] - m["bare"], words.split(",")[0],
+            yield row("slurm", f"first result, beyond {words}", "ms", m["hato"] - m["bare"], words.split(",")[0],
                       m["bare"], bar=300, atleast=False)
     finally:
         if not was_up:
