@@ -34,7 +34,7 @@ typedef struct daemon_options {
    * input; NULL: the variable HATO_CREDENTIAL when it is set (64 hex digits), else none. */
   const char *credential;
   uint64_t dial_timeout_ms; /* how long to try to connect, and to wait for the credential file; 0: 60 s */
-  unsigned slots;           /* 0: as many as the cores it may use */
+  unsigned slots;           /* 0: one a core that it may use; one, where daemons share the machine */
   topo_bind bind;
   unsigned share_of;      /* daemons that share this machine's cores; 1: it is alone; 0: as HATO_SHARE says */
   unsigned member;        /* which member of its launch this is, from 0 */
