@@ -232,7 +232,10 @@ class Case(unittest.TestCase):
         return bool(outcome and not outcome.success) or bool(result and any(t is self for t, _ in result.failures + result.errors))
 
     def show_logs(self):
-        for file in sorted(self.dir.rglob("*.log")):
+        files = sorted(self.dir.rglob("*.log"))
+        if len(files) > 20:
+            print(f"--- the first 20 of {len(files)} logs", file=sys.stderr)
+        for file in files[:20]:
             try:
                 print(f"--- {file}\n{file.read_text(errors='replace')[-6000:]}", file=sys.stderr)
             except OSError as problem:
