@@ -52,7 +52,8 @@ const hato_option_row sl_options[SL_OPTIONS] = {
      .type = HATO_OPTION_LIST,
      .metavar = "LINE",
      .help = "A line for the job's script, after #SBATCH: --exclusive. Repeat it for more. Other options of "
-             "hato go before it; those by which hato knows its jobs again (--array, --comment, …) are refused."},
+             "hato go before it; those by which hato knows its jobs again (--array, --comment, …) are refused. "
+             "Daemons that fail are replaced, so their jobs are not requeued unless --requeue is given here."},
     {.name = "srun",
      .type = HATO_OPTION_LIST,
      .metavar = "WORD",

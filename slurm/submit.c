@@ -143,6 +143,8 @@ static char *script(const hato_host *h, const hato_launch_request *r, const sl_s
   FILE *f = run != NULL ? open_memstream(&text, &n) : NULL;
   if (f == NULL) return NULL;
   (void)fprintf(f, "#!/bin/sh\n");
+  /* A daemon whose node died is replaced at once: when it came back as well there would be one too many. */
+  if (r->flags & HATO_LAUNCH_DIAL_IN) (void)fprintf(f, "#SBATCH --no-requeue\n");
   for (const char *const *d = set->directives; *d != NULL; d++) (void)fprintf(f, "#SBATCH %s\n", *d);
   put_number(f, set, c);
   for (const char *const *e = r->env; *e != NULL; e++) {
