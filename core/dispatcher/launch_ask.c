@@ -55,12 +55,14 @@ static hato_status by_hand(dispatcher *d, const asked *a, json_t **answer, hato_
     there = far.words[0] ? shell_words(far.words, far.n) : NULL;
   }
   file = shell_words(&d->secret_file, 1);
-  char *document = there && file ? hato__printf("ssh HOST %s <<END\n$(cat %s)\nEND", there, file) : NULL;
+  char *quoted = there ? shell_words(&there, 1) : NULL; /* twice: for the shell here, and for the one there */
+  char *document = quoted && file ? hato__printf("ssh HOST %s <<END\n$(cat %s)\nEND", quoted, file) : NULL;
   *answer = here && document && !shared.failed
                 ? json_pack("{s:s,s:s}", "shared", here, "elsewhere", document)
                 : NULL;
   free(here);
   free(there);
+  free(quoted);
   free(file);
   free(document);
   dispatcher_launch_command_free(&shared);

@@ -168,7 +168,7 @@ class ByHand(Launches):
         running = self.start("/bin/sh", "-c", "exec " + shared)
         self.wait_for(lambda: len(self.status()["daemons"]) == 1, 20, "the daemon by hand")
         # The other one, with this machine in the place of a remote one.
-        text = done.out[done.out.index("ssh HOST ") :].replace("ssh HOST hato ", f"{HATO} ", 1)
+        text = done.out[done.out.index("ssh HOST ") :].replace("ssh HOST ", "sh -c ", 1)
         other = self.start("/bin/sh", "-c", text)
         self.wait_for(lambda: len(self.status()["daemons"]) == 2, 20, "the daemon of the here-document")
         self.hato("down")
