@@ -32,13 +32,17 @@ hato_status launchers_create(const launchers_options *o, launchers **out, hato_e
 
 void launchers_destroy(launchers *h, uint32_t grace_ms) {
   if (h == NULL) return;
+  /* A keeper's thread may be asking for the launch of what it has planned: from now on it is refused. */
+  pthread_mutex_lock(&h->lock);
   h->stop_by = hato__now() + grace_ms * HATO__MS;
   atomic_store(&h->stopping, true);
   for (launchers__keeper *k = h->keepers; k != NULL; k = k->hh.next) launchers__keeper_wake(k, true);
+  pthread_mutex_unlock(&h->lock);
+  for (launchers__keeper *k = h->keepers; k != NULL; k = k->hh.next) launchers__keeper_join(k);
   while (h->keepers != NULL) {
     launchers__keeper *k = h->keepers;
     HASH_DEL(h->keepers, k);
-    launchers__keeper_destroy(k);
+    launchers__keeper_free(k);
   }
   while (h->entries != NULL) {
     launchers__entry *e = h->entries;
@@ -268,6 +272,7 @@ void launchers__entry_remove(launchers *h, launchers__entry *e) {
 /* Under the lock, all having been checked. Takes kept and job over when it succeeds. */
 static hato_status hand_over(launchers *h, const launchers_request *r, const char *path,
                              const hato_launcher *builtin, launchers__job *job, hato_error *err) {
+  if (atomic_load(&h->stopping)) return hato__fail(err, HATO_CLOSED, "the dispatcher ends");
   const launchers_info *info = known_info(h, r->launcher, builtin);
   launchers__entry *e = NULL;
   HASH_FIND(hh, h->entries, &r->id, sizeof r->id, e);
@@ -292,7 +297,6 @@ static hato_status ask(launchers *h, const launchers_request *r, launchers__job_
                        size_t record_len, hato_error *err) {
   hato_error local;
   if (err == NULL) err = &local;
-  if (atomic_load(&h->stopping)) return hato__fail(err, HATO_CLOSED, "the dispatcher ends");
   const hato_launcher *builtin = launchers__builtin(r->launcher);
   char *path = builtin == NULL ? launchers__find(h->folders, r->launcher) : NULL;
   if (builtin == NULL && path == NULL) return unknown(h, r->launcher, err);

@@ -499,7 +499,7 @@ void launchers__keeper_wake(launchers__keeper *k, bool abort) {
   if (write(k->wake_fd, &one, sizeof one) < 0) return;
 }
 
-static void keeper_free(launchers__keeper *k) {
+void launchers__keeper_free(launchers__keeper *k) {
   while (k->live != NULL) {
     launchers__kept *t = k->live;
     HASH_DEL(k->live, t);
@@ -543,11 +543,8 @@ launchers__keeper *launchers__keeper_create(launchers *h, const char *name, cons
   }
   if (rc == 0) return k;
   (void)hato__fail(err, HATO_SYSTEM, "no thread or descriptors for launcher %s", name);
-  keeper_free(k);
+  launchers__keeper_free(k);
   return NULL;
 }
 
-void launchers__keeper_destroy(launchers__keeper *k) {
-  (void)pthread_join(k->thread, NULL);
-  keeper_free(k);
-}
+void launchers__keeper_join(launchers__keeper *k) { (void)pthread_join(k->thread, NULL); }

@@ -102,7 +102,8 @@ struct launchers__keeper {
 /* keeper.c */
 launchers__keeper *launchers__keeper_create(launchers *h, const char *name, const char *path,
                                             const hato_launcher *builtin, hato_error *err);
-void launchers__keeper_destroy(launchers__keeper *k); /* after stopping was set: joins */
+void launchers__keeper_join(launchers__keeper *k); /* after stopping was set */
+void launchers__keeper_free(launchers__keeper *k); /* after it was joined */
 void launchers__keeper_wake(launchers__keeper *k, bool abort);
 
 /* follow.c: launches and their members */

@@ -292,7 +292,7 @@ struct dispatcher {
   net_listener **listeners;
   unsigned n_listeners;
   where where;
-  struct launchers *launchers;
+  struct launchers *launchers; /* NULL once they end */
   struct sched_launches *life; /* of launches */
   launch *launches;
   uint64_t next_launch;

@@ -168,5 +168,5 @@ void dispatcher_launch_end_whole(launch *l) {
   sched_launch_counts n;
   if (l->n_ending == 0 || l->cancelled || !sched_launches_count(l->d->life, l->id, &n)) return;
   if (n.by_state[SCHED_MEMBER_ENDED] + l->n_ending < l->count) return;
-  launchers_cancel(l->d->launchers, l->id, NULL);
+  if (l->d->launchers) launchers_cancel(l->d->launchers, l->id, NULL);
 }

@@ -17,11 +17,18 @@ typedef struct asking {
   uint64_t wait_ns;
 } asking;
 
-static hato_status check(const dispatcher *d, const asked *a, hato_error *err) {
+static bool listens(dispatcher *d) {
+  dispatcher_lock(d);
+  bool yes = d->n_listeners > 0;
+  dispatcher_unlock(d);
+  return yes;
+}
+
+static hato_status check(dispatcher *d, const asked *a, hato_error *err) {
   if (a->bind && strcmp(a->bind, "auto") != 0 && strcmp(a->bind, "core") != 0 && strcmp(a->bind, "none") != 0)
     return hato__fail(err, HATO_INVALID, "bind \"%s\"; auto, core or none was wanted", a->bind);
   if (a->argv && !a->argv[0]) return hato__fail(err, HATO_INVALID, "the command of the workers has no words");
-  if (d->n_listeners == 0) return hato__fail(err, HATO_STATE, "the dispatcher listens nowhere yet");
+  if (!listens(d)) return hato__fail(err, HATO_STATE, "the dispatcher listens nowhere yet");
   return HATO_OK;
 }
 
@@ -205,9 +212,11 @@ void dispatcher_launch_asked(client *c, uint32_t token, json_t *request) {
   asking *q = calloc(1, sizeof *q);
   asked *a = q ? dispatcher_asked_new() : NULL;
   dispatcher_lock(d);
-  if (!a) {
-    dispatcher_control_fail(c, token, HATO_NO_MEMORY, "no memory for a launch");
+  if (!a || d->asked_stop) { /* once it ends it only waits for those who asked before */
+    dispatcher_control_fail(c, token, a ? HATO_CLOSED : HATO_NO_MEMORY, "%s",
+                            a ? "the dispatcher ends" : "no memory for a launch");
     dispatcher_unlock(d);
+    dispatcher_asked_free(a);
     free(q);
     return;
   }

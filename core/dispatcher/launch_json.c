@@ -74,7 +74,7 @@ json_t *dispatcher_launch_json(dispatcher *d) {
 void dispatcher_launch_list_launchers(client *c, uint32_t token) {
   dispatcher *d = c->peer.d;
   json_t *all = json_array();
-  char **names = launchers_names(d->launchers);
+  char **names = d->launchers ? launchers_names(d->launchers) : NULL; /* NULL: the dispatcher ends */
   for (char **n = names; n && *n; n++) json_array_append_new(all, json_string(*n));
   launchers_folders_free(names);
   dispatcher_control_reply(c, token, json_pack("{s:o}", "launchers", all));

@@ -78,7 +78,8 @@ static hato_status choose_secret(const dispatcher *d, const plan *p, launchers_r
   return HATO_OK;
 }
 
-static hato_status launch_daemons(dispatcher *d, const plan *p, launchers_request *q, hato_error *err) {
+static hato_status launch_daemons(dispatcher *d, launchers *h, const plan *p, launchers_request *q,
+                                  hato_error *err) {
   launch_command c = {0};
   char **urls = NULL, hex[2 * 32 + 2];
   const char *option;
@@ -95,7 +96,7 @@ static hato_status launch_daemons(dispatcher *d, const plan *p, launchers_reques
     q->dial_urls = (const char *const *)urls;
     q->dial_in = true;
     st = c.failed ? hato__fail(err, HATO_NO_MEMORY, "no memory for a launch")
-                  : launchers_launch(d->launchers, q, err);
+                  : launchers_launch(h, q, err);
   }
   explicit_bzero(hex, sizeof hex);
   dispatcher_launch_command_free(&c);
@@ -103,11 +104,12 @@ static hato_status launch_daemons(dispatcher *d, const plan *p, launchers_reques
   return st;
 }
 
-/* On a thread of the launcher's host, without the lock. */
+/* On a thread of the launcher's host, without the lock. The host ends after it, whatever the dispatcher does. */
 void dispatcher_launch_planned(dispatcher *d, const launchers_event *e) {
   plan p;
   hato_error err = {0};
   dispatcher_lock(d);
+  launchers *h = d->launchers;
   launch *l = dispatcher_launch_find(d, e->launch);
   bool go = l && !l->lived && !l->over;
   if (go && (e->status || d->asked_stop)) {
@@ -129,14 +131,14 @@ void dispatcher_launch_planned(dispatcher *d, const launchers_event *e) {
   hato_status st;
   if (p.asked->argv) {
     q.argv = (const char *const *)p.asked->argv;
-    st = launchers_launch(d->launchers, &q, &err);
+    st = launchers_launch(h, &q, &err);
   } else {
-    st = launch_daemons(d, &p, &q, &err);
+    st = launch_daemons(d, h, &p, &q, &err);
   }
   dispatcher_lock(d);
   l = dispatcher_launch_find(d, p.id);
   if (st && l) dispatcher_launch_failed(l, st, err.text);
-  if (!st && l && l->cancelled) launchers_cancel(d->launchers, l->id, NULL);
+  if (!st && l && l->cancelled) launchers_cancel(h, l->id, NULL);
   dispatcher_asked_unref(p.asked);
   dispatcher_unlock(d);
 }

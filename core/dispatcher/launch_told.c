@@ -129,7 +129,7 @@ void dispatcher_launch_joined(worker *w) {
   dispatcher_launch_replace_text(&m->reason, NULL);
   sched_launches_joined(l->d->life, hato__now(), l->id, number);
   dispatcher_launch_note(l, number);
-  launchers_member_known(l->d->launchers, l->id, number, true);
+  if (l->d->launchers) launchers_member_known(l->d->launchers, l->id, number, true);
   dispatcher_launch_answer(l, hato__now());
 }
 
@@ -139,7 +139,7 @@ void dispatcher_launch_left(worker *w) {
   if (!w->peer.d->life || !member_of(w, &l, &number)) return;
   sched_launches_left(l->d->life, hato__now(), l->id, number, w->orderly || l->d->asked_stop);
   dispatcher_launch_note(l, number);
-  launchers_member_known(l->d->launchers, l->id, number, false);
+  if (l->d->launchers) launchers_member_known(l->d->launchers, l->id, number, false);
   dispatcher_launch_soon(l->d);
 }
 
@@ -173,11 +173,11 @@ void dispatcher_launch_close(dispatcher *d) {
   while (d->askers > 0) pthread_cond_wait(&d->end, &d->lock);
   launchers *h = d->launchers;
   cancel_all(d);
+  d->launchers = NULL; /* connections that end meanwhile tell it nothing more */
   dispatcher_unlock(d);
   launchers_destroy(h, STOP_GRACE_MS);
   dispatcher_launch_write(d); /* what has not ended is found by the next dispatcher */
   dispatcher_lock(d);
-  d->launchers = NULL;
   HASH_ITER(hh, d->launches, l, next) dispatcher_launch_drop(l);
   sched_launches_destroy(d->life);
   d->life = NULL;
