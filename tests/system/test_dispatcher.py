@@ -138,13 +138,14 @@ class Life(Served):
                 first = client.submit(client.specification(["sleep", "1000"]), count=1000)
                 asked = self.ask(server, op)
                 self.assertEqual(asked["unresolved"], 1000)
+                self.dismissed(daemon)
                 try:
                     while True:
                         client.step()
                 except Closed:
                     pass
+                client.close()
                 self.assertEqual([client.resolved.get(t) for t in (first, first + 999)], [value_of] * 2)
-                self.dismissed(daemon)
                 self.assertEqual(server.running.wait(20).rc, 0)
                 self.assertEqual(running.wait(20).rc, 0)
 
