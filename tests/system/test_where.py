@@ -8,7 +8,9 @@ import re
 import signal
 import socket
 
-from harness import Case, limit, main
+from harness import PATIENCE, Case, limit, main
+
+SHORT = f"{600 * PATIENCE:.0f}ms"  # long enough that each address is begun, 250 ms after the one before
 
 
 class Where(Case):
@@ -81,7 +83,7 @@ class Daemons(Where):
         self.assertEqual(done.rc, 4)
         self.assertIn(f"{one}, {two}: refused: not admitted", done.err)
         dead, swallowing = self.dead(), self.swallowing()
-        done = self.start_daemon(f"{dead},{one},{swallowing}", timeout="600ms").wait(20)
+        done = self.start_daemon(f"{dead},{one},{swallowing}", timeout=SHORT).wait(20)
         self.assertEqual(done.rc, 4)
         for words in (f"{one}: refused", f"{dead}: nobody listens there", f"{swallowing}: nobody answers there"):
             self.assertIn(words, done.err)
@@ -89,7 +91,7 @@ class Daemons(Where):
     def test_never_connected(self):
         self.up("good")
         dead, swallowing = self.dead(), self.swallowing()
-        done = self.start_daemon(dead, swallowing, f"ipc://{self.dir}/none", timeout="500ms").wait(20)
+        done = self.start_daemon(dead, swallowing, f"ipc://{self.dir}/none", timeout=SHORT).wait(20)
         self.assertEqual(done.rc, 3)
         self.assertIn(f"{dead}, ipc://{self.dir}/none: nobody listens there", done.err)
         self.assertIn(f"{swallowing}: nobody answers there", done.err)
@@ -127,7 +129,7 @@ class Daemons(Where):
         self.assertEqual(self.hato("map", "--session", "good", "echo", "{}", input=numbers).out, numbers)
         # One is not taken for the other, in words; and their ends are heard.
         for url in (urls[1].replace("ws://", "tcp://").removesuffix("/hato"), urls[3].replace("tcp://", "ws://")):
-            done = self.start_daemon(url, timeout="600ms").wait(20)
+            done = self.start_daemon(url, timeout=SHORT).wait(20)
             self.assertIn(done.rc, (3, 4), done.err)
             self.assertIn(url, done.err)
         self.hato("down", "--session", "good")
