@@ -35,6 +35,7 @@ typedef enum launchers_event_type {
   LAUNCHERS_TROUBLE, /* the launcher is silent, or its process was restarted: text. Nothing ended by it */
   LAUNCHERS_NEWS,    /* progress in words: text */
   LAUNCHERS_ENDED,   /* every member has ended. Last event of a launch: the host forgets it */
+  LAUNCHERS_ANSWERS, /* after TROUBLE: its launcher answers again */
   LAUNCHERS_PLANNED, /* answer to launchers_plan: plan, or status and text when it failed */
 } launchers_event_type;
 

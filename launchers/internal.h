@@ -157,8 +157,6 @@ bool launchers__reap(int pidfd, int *exit_code, int *signal);
 hato_status launchers__run(launchers__runner *r, hato_run *run, hato_error *err);
 /* The last lines of a file, at most 10 and 4 KiB; "" when it cannot be read. */
 char *launchers__tail(launchers__arena *a, const char *path);
-/* '?' for what is no UTF-8 and for control characters; lines: but for ends of lines and tabs. */
-void launchers__clean(char *text, bool lines);
 
 /* ---- a line to a module (line.c) --------------------------------------------------- */
 

@@ -385,7 +385,11 @@ static void poll_all(launchers__keeper *k) {
     poll_failed(k, &reply);
     return;
   }
-  if (k->failures > 0) hato__notice(&k->h->o.log, "LAUNCHER-ANSWERS", "launcher %s answers again", k->name);
+  if (k->failures > 0) {
+    hato__notice(&k->h->o.log, "LAUNCHER-ANSWERS", "launcher %s answers again", k->name);
+    for (launchers__kept *t = k->live; t != NULL; t = t->hh.next)
+      if (t->submitted) launchers__tell(k, t, LAUNCHERS_ANSWERS, HATO_OK, "");
+  }
   k->failures = k->restarts = 0;
   if (atomic_load(&k->h->stopping))
     poll_soon(k);

@@ -38,7 +38,7 @@ static void say(launchers__line *l, const char *line, size_t n) {
   while (n > 0 && (line[n - 1] == '\r' || line[n - 1] == ' ')) n--;
   if (n == 0) return;
   (void)snprintf(l->last, sizeof l->last, "%.*s", (int)(n < sizeof l->last ? n : sizeof l->last - 1), line);
-  launchers__clean(l->last, false);
+  hato__clean(l->last, false);
   l->o.sink.log(l->o.sink.arg, HATO__LOG_INFO, l->last);
 }
 

@@ -2,6 +2,7 @@
 #include "launchers/internal.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/str.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 
 static void __attribute__((format(printf, 3, 0))) vtext(char *out, size_t n, const char *fmt, va_list ap) {
   if (vsnprintf(out, n, fmt, ap) < 0) out[0] = 0;
-  launchers__clean(out, true);
+  hato__clean(out, true);
 }
 
 static hato__log_level level_of(int level) {
@@ -70,7 +71,7 @@ static int do_should_abort(const hato_host *h) {
 /* What a module says of a member, as it may be shown; of words the first. */
 static char *shown(launchers__runner *r, const char *text, size_t max, bool lines) {
   char *copy = text != NULL ? launchers__dup(&r->scratch, text, strnlen(text, max)) : NULL;
-  if (copy != NULL) launchers__clean(copy, lines);
+  if (copy != NULL) hato__clean(copy, lines);
   return copy;
 }
 

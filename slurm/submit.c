@@ -259,6 +259,20 @@ static void undo(sl_state *s, const hato_host *h, sl_launch *l) {
   sl_launch_drop(s, l);
 }
 
+/* So that the ids are known also of what connects before the first query. */
+static void tell_ids(const hato_host *h, sl_launch *l) {
+  const sl_told t = {.state = HATO_MEMBER_SUBMITTED};
+  char name[40];
+  for (uint32_t k = 0; k < l->n_chunks; k++) {
+    const sl_chunk *c = &l->chunks[k];
+    bool each = l->layout != SL_JOB && c->count > 1; /* else one id for all */
+    for (uint32_t i = 0; i < c->count; i += each ? 1 : c->count) {
+      (void)snprintf(name, sizeof name, each ? "%u_%u" : "%u", c->job, i);
+      sl_tell(h, l, c->first + i, each ? 1 : c->count, &t, NULL, name, NULL);
+    }
+  }
+}
+
 int sl_submit(sl_state *s, const hato_host *h, const hato_launch_request *r, const sl_settings *set,
               hato_launch_record *record) {
   if (set->layout == SL_JOB && r->count < set->nodes)
@@ -276,9 +290,11 @@ int sl_submit(sl_state *s, const hato_host *h, const hato_launch_request *r, con
                             : submit_chunk(s, h, r, set, l, &c);
   }
   s->asked_at = 0;
-  if (rc == HATO_OK)
-    sl_record_write(s, l, record);
-  else
+  if (rc != HATO_OK) {
     undo(s, h, l);
+    return rc;
+  }
+  tell_ids(h, l);
+  sl_record_write(s, l, record);
   return rc;
 }

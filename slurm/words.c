@@ -51,10 +51,11 @@ static void say(sl_told *t, const char *name, const char *words) {
 
 static void waiting(const slurm_job_info_t *job, sl_told *t) {
   const char *words = never_words(job->state_reason);
+  const char *name = job->state_reason != WAIT_NO_REASON ? slurm_job_reason_string(job->state_reason) : "";
   t->state = HATO_MEMBER_QUEUED;
   if (words != NULL) t->flags |= HATO_MEMBER_NEVER;
   /* state_desc is of some earlier reason now and then: only without words of our own. */
-  say(t, slurm_job_reason_string(job->state_reason), words != NULL ? words : job->state_desc);
+  if (*name != 0) say(t, name, words != NULL ? words : job->state_desc); /* not looked at yet: "None" */
 }
 
 static void exited(const slurm_job_info_t *job, sl_told *t) {

@@ -46,10 +46,14 @@ static hato_status read_fd(int fd, const char *path, size_t max, hato__buf *out,
 
 hato_status hato__read_file(const char *path, size_t max, hato__buf *out, hato_error *err) {
   hato__error_clear(err);
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+  struct stat st;
+  /* Never to wait for whoever might write to a pipe. */
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   if (fd < 0) return hato__fail_errno(err, "cannot open %s", path);
   size_t before = out->len;
-  hato_status rc = read_fd(fd, path, max, out, err);
+  hato_status rc = fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode)
+                       ? hato__fail(err, HATO_INVALID, "%s is a pipe, wanted a file", path)
+                       : read_fd(fd, path, max, out, err);
   if (rc != HATO_OK) out->len = before;
   close(fd);
   return rc;

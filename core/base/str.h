@@ -15,6 +15,8 @@ char *hato__strndup(const char *s, size_t n);
 void hato__sh_quote(hato__buf *out, const char *s, size_t n);
 /* True when a word has blanks or characters that a shell would interpret. */
 bool hato__sh_special(const char *s);
+/* '?' for what is no UTF-8 and for control characters; lines: but for ends of lines and tabs. */
+void hato__clean(char *text, bool lines);
 /* Whole-string parses; false when anything else stands in s. */
 bool hato__parse_u64(const char *s, uint64_t *out);
 bool hato__parse_i64(const char *s, int64_t *out);

@@ -28,22 +28,23 @@ static int say_ended(cli *c, const json_t *o) {
   if (json_object_get(m, "signal")) snprintf(how, sizeof how, " (signal %lld)", (long long)number(m, "signal"));
   if (json_object_get(m, "exit")) snprintf(how, sizeof how, " (exit status %lld)", (long long)number(m, "exit"));
   bool workers = json_object_get(o, "running") != NULL;
-  cli_fail(c, CLI_FAILED, "%s ended before it dialled back%s%s%s%s%s%s%s%s%s", workers ? "a worker" : "a daemon", how,
+  cli_fail(c, CLI_FAILED, "%s%s%s%s%s%s%s%s%s%s", workers ? "a worker ended" : "a daemon ended before it dialled back", how,
            *text(m, "job") ? ", " : "", text(m, "job"), *text(m, "host") ? " on " : "", text(m, "host"),
            *text(m, "reason") ? ": " : "", text(m, "reason"), *text(m, "log") ? "; its log ends:\n" : "",
            text(m, "log"));
-  return cli_fail(c, CLI_FAILED, "%lld of %lld daemons did not come", (long long)number(o, "ended"),
-                  (long long)number(o, "count"));
+  return cli_fail(c, CLI_FAILED, workers ? "%lld of %lld workers ended" : "%lld of %lld daemons did not come",
+                  (long long)number(o, "ended"), (long long)number(o, "count"));
 }
 
 /* Those that a scheduler keeps waiting are no failure: it is said what they wait for. */
 static void say_waiting(const json_t *o) {
   json_int_t waiting = number(o, "queued") + number(o, "submitted");
   const json_t *m = first_in(o, "queued");
+  const char *why = *text(o, "trouble") ? text(o, "trouble") : m ? text(m, "reason") : "";
   if (waiting == 0) return;
   fprintf(stderr, "launch %lld: %lld of %lld not running yet%s%s; `hato status` tells of them\n",
           (long long)number(o, "launch"), (long long)waiting, (long long)number(o, "count"),
-          m && *text(m, "reason") ? ": " : "", m ? text(m, "reason") : "");
+          *why ? ": " : "", why);
 }
 
 static int launch_answer(cli *c, json_t *o, void *arg) {
@@ -67,8 +68,20 @@ static int launch_answer(cli *c, json_t *o, void *arg) {
 
 /* ---- asking ---- */
 
-static void put_set_text(cli *c, json_t *q, const char *row, const char *key) {
-  if (hato__conf_is_set(c->conf, row)) json_object_set_new(q, key, json_string(hato__conf_get_text(c->conf, row)));
+/* A request is JSON, which has no other text: a word must not be left out in silence. */
+static json_t *word(cli *c, int *code, const char *what, const char *s) {
+  json_t *j = json_string(s);
+  if (j) return j;
+  char *shown = hato__printf("%s", s);
+  if (shown) hato__clean(shown, false);
+  *code = cli_fail(c, CLI_USAGE, "%s: '%s' is not UTF-8", what, shown ? shown : "");
+  free(shown);
+  return json_null();
+}
+
+static void put_set_text(cli *c, int *code, json_t *q, const char *row, const char *key) {
+  if (!hato__conf_is_set(c->conf, row)) return;
+  json_object_set_new(q, key, word(c, code, row, hato__conf_get_text(c->conf, row)));
 }
 static void put_set_int(cli *c, json_t *q, const char *row, const char *key) {
   if (hato__conf_is_set(c->conf, row)) json_object_set_new(q, key, json_integer(hato__conf_get_int(c->conf, row)));
@@ -79,25 +92,33 @@ static void put_set_time(cli *c, json_t *q, const char *row, const char *key) {
 }
 
 /* What the verb's options ask for; what is not said is the profile's to say. */
-static json_t *request(cli *c) {
-  json_t *q = json_pack("{s:s,s:b}", "op", "launch", "wait", 1), *options = json_array();
+static int request(cli *c, json_t **out) {
+  int code = CLI_OK;
+  json_t *q = json_pack("{s:s,s:b}", "op", "launch", "wait", 1), *options = json_array(), *argv = json_array();
   for (const char *const *o = hato__conf_get_list(c->conf, "option", NULL); *o; o++)
-    json_array_append_new(options, json_string(*o));
+    json_array_append_new(options, word(c, &code, "option", *o));
   json_object_set_new(q, "options", options);
-  put_set_text(c, q, "profile", "profile");
-  put_set_text(c, q, "launcher", "launcher");
-  put_set_text(c, q, "bind", "bind");
+  for (size_t i = 0; i < c->n_words; i++) json_array_append_new(argv, word(c, &code, "the command", c->words[i]));
+  if (c->n_words) json_object_set(q, "argv", argv);
+  json_decref(argv);
+  put_set_text(c, &code, q, "profile", "profile");
+  put_set_text(c, &code, q, "launcher", "launcher");
+  put_set_text(c, &code, q, "bind", "bind");
   put_set_int(c, q, "daemons", "n");
   put_set_int(c, q, "slots", "slots");
   put_set_int(c, q, "crash-limit", "crash_limit");
   put_set_time(c, q, "launch-timeout", "launch_timeout");
   put_set_time(c, q, "wait", "wait_for");
-  return q;
+  *out = q;
+  if (code) json_decref(q);
+  return code;
 }
 
 int cli_launch_daemons(cli *c, hato_pool *pool) {
   if (hato__conf_is_set(c->conf, "daemons") && hato__conf_get_int(c->conf, "daemons") == 0) return CLI_OK;
-  return cli_request(c, pool, request(c), launch_answer, NULL);
+  json_t *q;
+  int code = request(c, &q);
+  return code ? code : cli_request(c, pool, q, launch_answer, NULL);
 }
 
 /* ---- launch ---- */
@@ -107,7 +128,7 @@ static const hato__conf_row launch_rows[] = {
     {.name = "print", .type = HATO__CONF_BOOL,
      .help = "Start nothing: print the commands that start a daemon by hand, one for a machine that shares the home "
              "folder and one for elsewhere. Neither shows the credential."},
-    {.name = "command", .type = HATO__CONF_OPERANDS, .metavar = "COMMAND...", .min = 0, .max = -1,
+    {.name = "command", .type = HATO__CONF_OPERANDS, .metavar = "COMMAND", .min = 0, .max = -1,
      .help = "After --: what to start instead of daemons, such as the workers of another system."},
 };
 
@@ -128,14 +149,16 @@ static int run_launch(cli *c) {
   size_t before = 0;
   if (c->n_words && (!hato__conf_dashes(c->conf, &before) || before > 0))
     return cli_fail(c, CLI_USAGE, "'%s' is no option; a command of other workers follows --", c->words[0]);
-  int code = cli_connect(c, &pool);
-  if (code) return code;
-  json_t *q = request(c), *argv = json_array();
+  json_t *q;
   bool print = hato__conf_get_bool(c->conf, "print");
-  for (size_t i = 0; i < c->n_words; i++) json_array_append_new(argv, json_string(c->words[i]));
-  if (c->n_words) json_object_set(q, "argv", argv);
-  json_decref(argv);
+  int code = request(c, &q);
+  if (code) return code;
   if (print) json_object_set_new(q, "print", json_true());
+  code = cli_connect(c, &pool);
+  if (code) {
+    json_decref(q);
+    return code;
+  }
   code = cli_request(c, pool, q, print ? print_commands : launch_answer, c);
   hato_pool_close(pool);
   return code;

@@ -37,14 +37,15 @@ static bool alike(const json_t *a, const json_t *b) {
 
 static void print_members(const json_t *m, const json_t *last, double now) {
   char since[32];
-  bool several = m != last;
+  bool several = m != last, ended = strcmp(text(m, "state"), "ended") == 0;
   printf("  member%s %lld", several ? "s" : "", (long long)number(m, "member"));
   if (several) printf("-%lld", (long long)number(last, "member"));
   printf(" %s", text(m, "state"));
   if (json_object_get(m, "since"))
-    printf(" %s", cli_seconds(now - json_number_value(json_object_get(m, "since")), since, sizeof since));
+    printf(" %s%s", cli_seconds(now - json_number_value(json_object_get(m, "since")), since, sizeof since),
+           ended ? " ago" : "");
   if (*text(m, "job")) printf(", %s", text(m, "job"));
-  if (several && *text(last, "job")) printf(" to %s", text(last, "job"));
+  if (several && *text(last, "job") && strcmp(text(m, "job"), text(last, "job")) != 0) printf(" to %s", text(last, "job"));
   if (*text(m, "host")) printf(" on %s", text(m, "host"));
   if (json_object_get(m, "signal")) printf(", signal %lld", (long long)number(m, "signal"));
   if (json_object_get(m, "exit")) printf(", exit status %lld", (long long)number(m, "exit"));
@@ -54,15 +55,18 @@ static void print_members(const json_t *m, const json_t *last, double now) {
     printf("    | %.*s\n", (int)strcspn(line, "\n"), line);
 }
 
-/* Those that are not connected, alike ones together. */
-static void print_others(const json_t *members, double now) {
+static bool at_work(const json_t *m) {
+  return strcmp(text(m, "state"), "connected") == 0 || strcmp(text(m, "state"), "running") == 0;
+}
+
+/* Those that are at work, or all others, alike ones together. */
+static void print_some(const json_t *members, bool working, double now) {
   size_t n = json_array_size(members), lines = 0, i = 0;
   while (i < n) {
     const json_t *m = json_array_get(members, i), *last = m;
     size_t to = i + 1;
     while (to < n && alike(m, json_array_get(members, to))) last = json_array_get(members, to++);
-    if (strcmp(text(m, "state"), "connected") != 0 && strcmp(text(m, "state"), "running") != 0 && lines++ < SHOWN)
-      print_members(m, last, now);
+    if (at_work(m) == working && lines++ < SHOWN) print_members(m, last, now);
     i = to;
   }
   if (lines > SHOWN) printf("  and %zu more; --json tells of all\n", lines - SHOWN);
@@ -84,15 +88,17 @@ static void print_launches(const json_t *o, double now) {
       printf("%s%lld %s", comma, (long long)number(l, *state), *state);
       comma = ", ";
     }
-    printf("\n");
+    printf("%s\n", *comma == ':' && *text(l, "error") ? ": failed" : "");
     if (*text(l, "error")) printf("  %s\n", text(l, "error"));
+    if (*text(l, "trouble")) printf("  as last known: %s\n", text(l, "trouble"));
     if (json_object_get(l, "next_in")) {
       printf("  those that failed are replaced in %s",
              cli_seconds(json_number_value(json_object_get(l, "next_in")), s, sizeof s));
       if (number(l, "crashes")) printf(", after %lld attempts that failed", (long long)number(l, "crashes"));
       printf("\n");
     }
-    print_others(json_object_get(l, "members"), now);
+    print_some(json_object_get(l, "members"), false, now);
+    print_some(json_object_get(l, "members"), true, now);
   }
 }
 

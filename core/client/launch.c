@@ -1,37 +1,50 @@
 /* Starting daemons. */
 #include "client/internal.h"
+#include "base/str.h"
 
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void put_text(json_t *q, const char *key, const char *value) {
-  if (value) json_object_set_new(q, key, json_string(value));
+/* JSON has no other text: what is no UTF-8 must not be left out in silence. */
+static json_t *word(const char *what, const char *value, hato_error *err) {
+  char shown[200];
+  json_t *j = json_string(value);
+  if (j) return j;
+  snprintf(shown, sizeof shown, "%s", value);
+  hato__clean(shown, false);
+  (void)hato__fail(err, HATO_INVALID, "%s: '%s' is not UTF-8", what, shown);
+  return NULL;
+}
+
+static bool put_text(json_t *q, const char *key, const char *value, hato_error *err) {
+  return !value || json_object_set_new(q, key, word(key, value, err)) == 0;
 }
 
 static void put_count(json_t *q, const char *key, int value) {
   if (value > 0) json_object_set_new(q, key, json_integer(value));
 }
 
-static void put_list(json_t *q, const char *key, const char *const *list) {
-  if (!list) return;
-  json_t *a = json_array();
-  for (const char *const *t = list; *t; t++) json_array_append_new(a, json_string(*t));
-  json_object_set_new(q, key, a);
+static bool put_list(json_t *q, const char *key, const char *const *list, hato_error *err) {
+  json_t *a = list ? json_array() : NULL;
+  bool ok = true;
+  for (const char *const *t = list; t && *t && ok; t++) ok = json_array_append_new(a, word(key, *t, err)) == 0;
+  if (list) json_object_set_new(q, key, a);
+  return ok;
 }
 
-static char *launch_text(const hato_daemons *o) {
+/* NULL: err has words, if it was given. */
+static char *launch_text(const hato_daemons *o, hato_error *err) {
   json_t *q = json_pack("{s:s,s:b}", "op", "launch", "wait", o->wait_ms >= 0);
-  put_text(q, "profile", o->profile);
-  put_text(q, "launcher", o->launcher);
+  (void)hato__fail(err, HATO_NO_MEMORY, "no memory for a launch");
+  bool ok = put_text(q, "profile", o->profile, err) && put_text(q, "launcher", o->launcher, err) &&
+            put_list(q, "options", o->options, err) && put_list(q, "argv", o->argv, err);
   put_count(q, "n", o->count);
   put_count(q, "slots", o->slots);
-  put_list(q, "options", o->options);
-  put_list(q, "argv", o->argv);
   if (o->timeout_ms > 0) json_object_set_new(q, "launch_timeout", json_real(o->timeout_ms / 1e3));
   if (o->wait_ms > 0) json_object_set_new(q, "wait_for", json_real(o->wait_ms / 1e3));
   if (o->crash_limit) json_object_set_new(q, "crash_limit", json_integer(o->crash_limit < 0 ? 0 : o->crash_limit));
-  char *text = q ? json_dumps(q, JSON_COMPACT) : NULL;
+  char *text = ok ? json_dumps(q, JSON_COMPACT) : NULL;
   json_decref(q);
   return text;
 }
@@ -78,12 +91,20 @@ static bool take_answer(void *arg, const char *line) {
 
 hato_status hato_pool_launch(hato_pool *pool, const hato_daemons *daemons, uint64_t *launch, int *connected,
                              hato_error *err) {
-  if (!daemons || daemons->size < sizeof daemons->size || daemons->count < 0 || daemons->slots < 0)
+  hato_error unseen;
+  if (launch) *launch = 0;
+  if (connected) *connected = 0;
+  if (!daemons || daemons->size < sizeof daemons->size)
     return hato__fail(err, HATO_INVALID, "no daemons are described: a hato_daemons with its size set was wanted");
   hato_daemons o = HATO_DAEMONS_INIT;
   memcpy(&o, daemons, daemons->size < sizeof o ? daemons->size : sizeof o);
-  char *text = launch_text(&o);
-  if (!text) return hato__fail(err, HATO_NO_MEMORY, "no memory for a launch");
+  if (o.count < 0 || o.slots < 0)
+    return hato__fail(err, HATO_INVALID, "%s: found %d, wanted 0 or more", o.count < 0 ? "count" : "slots",
+                      o.count < 0 ? o.count : o.slots);
+  if (!err) err = &unseen;
+  char *text = launch_text(&o, err);
+  if (!text) return err->status;
+  hato__error_clear(err);
   launch_answer a = {.launch = launch, .connected = connected, .err = err};
   hato_status st = hato_pool_control(pool, text, HATO_FOREVER, take_answer, &a, err);
   free(text);

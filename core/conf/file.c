@@ -58,7 +58,8 @@ static void open_section(ini_text *t, const char *kind, const char *name) {
       FAIL(t, "%s:%u: there is no section [%s%s%s]; did you mean [%s%s%s]?", t->path, t->line, kind, gap,
            name, near, gap, name);
     } else {
-      FAIL(t, "%s:%u: there is no section [%s%s%s]", t->path, t->line, kind, gap, name);
+      FAIL(t, *kind ? "%s:%u: there is no section [%s%s%s]" : "%s:%u: a key before any [section]%s%s%s", t->path,
+           t->line, kind, gap, name);
     }
     return;
   }

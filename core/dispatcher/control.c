@@ -37,6 +37,7 @@ void dispatcher_control_fail(client *c, uint32_t token, hato_status status, cons
   va_start(args, fmt);
   vsnprintf(e.text, sizeof e.text, fmt, args);
   va_end(args);
+  hato__clean(e.text, true); /* it may quote what is no UTF-8, or was cut within a character */
   dispatcher_control_reply(c, token, json_pack("{s:s,s:i}", "error", e.text, "status", (int)status));
 }
 

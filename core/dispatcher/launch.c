@@ -72,6 +72,7 @@ void dispatcher_launch_drop(launch *l) {
   }
   free(l->members);
   free(l->words);
+  free(l->trouble);
   dispatcher_asked_unref(l->asked);
   free(l);
 }

@@ -59,6 +59,7 @@ struct launch {
   char tag[HATO_TAG_MAX + 1];
   uint64_t asked_wall;
   char *words; /* why it failed, or was given up; NULL */
+  char *trouble; /* why its launcher does not say what becomes of it now; NULL */
   bool numbered; /* its members know their numbers */
   bool submitted, over, cancelled, lived; /* lived: d->life knows it */
   bool leftover;                          /* of a dispatcher that was killed: only to be ended */

@@ -50,6 +50,7 @@ json_t *dispatcher_launch_one_json(const launch *l) {
     put_number(o, state_name(l, (sched_member_state)s), by_state[s]);
   put_text(o, "profile", l->asked->profile);
   put_text(o, "error", l->words);
+  if (!l->over) put_text(o, "trouble", l->trouble);
   if (l->line != l->id) put_number(o, "replaces", l->line);
   if (l->lived) {
     uint64_t due, now = hato__now();

@@ -27,7 +27,10 @@ static void member_event(launch *l, const launchers_member *e) {
   if (e->number >= l->count || (unsigned)e->state >= sizeof states) return;
   launch_member *m = &l->members[e->number];
   bool ended = e->state == HATO_MEMBER_ENDED, connected = dispatcher_launch_state(l, e->number) == SCHED_MEMBER_CONNECTED;
-  if (connected && !ended) return; /* the daemon itself is the better witness */
+  if (connected && !ended) { /* the daemon itself is the better witness, but for the batch job that it is */
+    if (*e->job) dispatcher_launch_replace_text(&m->job, e->job);
+    return;
+  }
   m->exit_known = e->exit_known;
   m->exit_code = e->exit_code;
   m->signal = e->signal;
@@ -68,6 +71,10 @@ static void whole_event(launch *l, const launchers_event *e) {
     break;
   case LAUNCHERS_TROUBLE:
     hato__warn(&d->log, "LAUNCHER-TROUBLE", "%s: %s", l->asked->launcher, e->text);
+    dispatcher_launch_replace_text(&l->trouble, e->text);
+    break;
+  case LAUNCHERS_ANSWERS:
+    dispatcher_launch_replace_text(&l->trouble, NULL);
     break;
   case LAUNCHERS_NEWS:
     hato__info(&d->log, "LAUNCHER-NEWS", "%s: %s", l->asked->launcher, e->text);

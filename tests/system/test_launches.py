@@ -130,6 +130,30 @@ class Profiles(Launches):
         self.assertRegex(self.hato("launch", "--launcher", "slrum", rc=None).err, r"slrum")
 
     @limit(60)
+    def test_a_file_that_is_none_holds_nobody_up(self):
+        self.hato("up", "-n", "0")
+        conf = self.dir / "hato.conf"
+        os.mkfifo(conf)
+        self.assertIn("is a pipe", self.hato("launch", rc=None).err)
+        conf.unlink()
+        conf.mkdir()
+        self.assertIn("directory", self.hato("launch", rc=None).err)
+        conf.rmdir()
+        conf.write_bytes(b"[profile a]\nlauncher = \xff\n")
+        self.assertIn("hato.conf:2: there is no launcher '?'", self.hato("launch", "--profile", "a", rc=2).err)
+        conf.write_text("daemons = 2\n")
+        self.assertIn("hato.conf:1: a key before any [section]", self.hato("launch", rc=2).err)
+        self.hato("down")
+
+    @limit(60)
+    def test_words_that_are_no_utf8_are_not_left_out(self):
+        self.hato("up", "-n", "0")
+        for words in (["--launcher", "\udcff"], ["--profile", "\udcff"], ["-o", "grace=\udcff"], ["--", "ls", "\udcff"]):
+            with self.subTest(words):
+                self.assertIn("is not UTF-8", self.hato("launch", *words, rc=2).err)
+        self.assertEqual(self.launches(), [])
+
+    @limit(60)
     def test_the_section_session(self):
         self.configure("[session]\nlisten = tcp://127.0.0.1:0\n")
         self.hato("up", "-n", "0")
@@ -154,6 +178,33 @@ class Profiles(Launches):
         self.assertEqual((one.wait(30).rc, other.wait(30).rc), (0, 0))
         self.assertEqual(sorted(l["launcher"] for l in self.launches()), ["fake", "local"])
         self.assertEqual(len(self.status()["daemons"]), 3)
+
+
+class Status(Launches):
+    @limit(60)
+    def test_each_daemon_has_its_job_and_host(self):
+        self.hato("up", "-n", "2")
+        pids = [d["pid"] for d in self.status()["daemons"]]
+        out = self.hato("status").out
+        self.assertRegex(out, r"members 0-1 connected .*, \d+ to \d+ on ")
+        for pid in pids:
+            self.assertRegex(out, rf"connected .*\b{pid}\b")
+
+    @limit(60)
+    def test_a_launcher_that_does_not_answer(self):
+        self.hato("up", "-n", "0")
+        self.hato("launch", "--launcher", "fake", "-n", "1", "-o", "fault=poll-fail", "-o", "fault-times=5", "--wait", "0s", "--",
+                  "sleep", "1000")
+        self.wait_for(lambda: "trouble" in self.launches()[0], 20, "that it does not answer")
+        self.assertIn("as last known: ", self.hato("status").out)
+        self.wait_for(lambda: "trouble" not in self.launches()[0], 40, "that it answers")
+
+    @limit(60)
+    def test_a_launch_that_could_not_be_planned_has_failed(self):
+        self.hato("up", "-n", "0")
+        done = self.hato("launch", "--launcher", "ssh", "-o", "host=a[2-1]", rc=4)
+        self.assertIn("runs backwards", done.err)
+        self.assertRegex(self.hato("status").out, r"launch 1 by ssh, .* ago: failed\n  .*runs backwards")
 
 
 class ByHand(Launches):

@@ -382,6 +382,53 @@ UNIT_TEST(requests_in_json) {
   hato_pool_close(p);
 }
 
+UNIT_TEST_LIMIT(daemons_are_launched_through_a_pool, 20) {
+  static const struct {
+    const char *launcher, *profile, *option, *word;
+    int count;
+    hato_status status;
+    const char *words;
+  } bad[] = {
+      {NULL, NULL, NULL, NULL, -1, HATO_INVALID, "count: found -1"},
+      {NULL, NULL, NULL, NULL, 100001, HATO_INVALID, "100001"},
+      {"nosuch", NULL, NULL, NULL, 1, HATO_NOT_FOUND, "there is no launcher 'nosuch'"},
+      {NULL, "nosuch", NULL, NULL, 1, HATO_NOT_FOUND, "there is no profile 'nosuch'"},
+      {NULL, NULL, "nosuch=1", NULL, 1, HATO_NOT_FOUND, "there is no option nosuch"},
+      {NULL, NULL, "grace=x", NULL, 1, HATO_INVALID, "grace: found 'x'"},
+      {"\xff", NULL, NULL, NULL, 1, HATO_INVALID, "launcher: '?' is not UTF-8"},
+      {NULL, NULL, "grace=\xff", NULL, 1, HATO_INVALID, "options: 'grace=?' is not UTF-8"},
+      {NULL, NULL, NULL, "\xc3", 1, HATO_INVALID, "argv: '?' is not UTF-8"},
+  };
+  hato_pool *p = pool_open();
+  hato_error err;
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    const char *const options[] = {bad[i].option, NULL}, *const argv[] = {"true", bad[i].word, NULL};
+    hato_daemons d = HATO_DAEMONS_INIT;
+    d.launcher = bad[i].launcher;
+    d.profile = bad[i].profile;
+    d.options = options;
+    d.argv = bad[i].word ? argv : NULL;
+    d.count = bad[i].count;
+    uint64_t launch = 7;
+    int connected = 7;
+    ck_assert_int_eq(hato_pool_launch(p, &d, &launch, &connected, &err), bad[i].status);
+    ck_assert_msg(strstr(err.text, bad[i].words) != NULL, "%s", err.text);
+    ck_assert_uint_eq(launch, 0);
+    ck_assert_int_eq(connected, 0);
+    ck_assert_int_eq(hato_pool_launch(p, &d, NULL, NULL, NULL), bad[i].status);
+  }
+  hato_daemons two = HATO_DAEMONS_INIT;
+  two.count = 2;
+  uint64_t launch = 0;
+  int connected = 0;
+  ck_assert_msg(hato_pool_launch(p, &two, &launch, &connected, &err) == HATO_OK, "%s", err.text);
+  ck_assert_uint_gt(launch, 0);
+  ck_assert_int_eq(connected, 2);
+  two.size = 0;
+  ck_assert_int_eq(hato_pool_launch(p, &two, NULL, NULL, &err), HATO_INVALID);
+  hato_pool_close(p);
+}
+
 UNIT_TEST(wrong_calls_are_refused_with_words) {
   hato_error err;
   hato_pool *p = NULL, *q = pool_open_with(-1, 0);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "conf/conf.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char *const binds[] = {"auto", "core", "none", NULL};
@@ -364,6 +365,10 @@ UNIT_TEST(a_file_on_disk) {
   hato__conf_sections s = {.kinds = kinds, .open = open_section, .arg = &f};
   ck_assert_int_eq(hato__conf_read_file(path, &s, &err), HATO_OK);
   ck_assert_int_eq(hato__conf_get_int(f.top, "slots"), 9);
+  unlink(path);
+  ck_assert_int_eq(mkfifo(path, 0600), 0); /* nobody waits for who might write to it */
+  ck_assert_int_eq(hato__conf_read_file(path, &s, &err), HATO_INVALID);
+  HAS(err, "is a pipe");
   unlink(path);
   files_free(&f);
 }

@@ -1,4 +1,5 @@
 /* What the host does for a module: text, templates, options, commands. */
+#include "base/str.h"
 #include "launchers.h"
 
 #include "launchers/internal.h"
@@ -312,7 +313,7 @@ UNIT_TEST(texts_of_others_are_made_fit_to_be_shown) {
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     char text[64];
     (void)snprintf(text, sizeof text, "%s", rows[i].given);
-    launchers__clean(text, rows[i].lines);
+    hato__clean(text, rows[i].lines);
     ck_assert_str_eq(text, rows[i].shown);
   }
 }

@@ -1,5 +1,5 @@
-/* Text of modules, schedulers and logs, made fit for our logs, a person's terminal and JSON. */
-#include "launchers/internal.h"
+/* Text of others, as modules, schedulers and logs, made fit for our logs, a person's terminal and JSON. */
+#include "base/str.h"
 
 /* The bytes of the UTF-8 character at s; 0: it is none. */
 static size_t utf8(const unsigned char *s) {
@@ -22,7 +22,7 @@ static bool is_control(const unsigned char *s, bool lines) {
   return *s == 0x7f || (s[0] == 0xc2 && s[1] < 0xa0);
 }
 
-void launchers__clean(char *text, bool lines) {
+void hato__clean(char *text, bool lines) {
   for (unsigned char *s = (unsigned char *)text; *s != 0;) {
     size_t n = utf8(s);
     if (n == 0 || is_control(s, lines)) {
