@@ -146,11 +146,12 @@ void dispatcher_launch_over(launch *l) {
 /* It never came to be. */
 void dispatcher_launch_failed(launch *l, hato_status status, const char *words) {
   dispatcher *d = l->d;
-  bool passing = status == HATO_AGAIN || status == HATO_TIMED_OUT || status == HATO_RESET || status == HATO_BUSY;
+  bool passing = status != HATO_NOT_SUPPORTED && status != HATO_CLOSED;
   hato__error(&d->log, "LAUNCH-FAILED", "launch %llu (%s): %s", (unsigned long long)l->id, l->asked->launcher, words);
   dispatcher_launch_replace_text(&l->words, words);
   l->recorded = false;
-  /* Whoever asked is told, and asks again or not; what replaces others is asked for again. */
+  /* Whoever asked is told, and asks again or not. What replaces others could be had once, and is asked for
+   * again, up to the crash limit: a host boots, a partition is down. */
   if (l->lived) {
     sched_launches_failed(d->life, hato__now(), l->id, passing && l->line != l->id);
     dispatcher_launch_soon(d);

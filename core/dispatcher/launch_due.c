@@ -44,7 +44,7 @@ static void give_up(dispatcher *d, const sched_launch_action *a) {
       const launch_member *m = &l->members[i];
       if (m->why || m->reason) why = m->why ? m->why : m->reason;
     }
-    if (!l->members && l->words) why = l->words;
+    if (l->words) why = l->words; /* it was not even submitted */
   }
   l = dispatcher_launch_find(d, a->launch);
   if (!l) return;

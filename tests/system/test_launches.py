@@ -75,6 +75,23 @@ class Replacement(Launches):
         self.assertIn("given up after 5", self.hato("status").out)
 
     @limit(60)
+    def test_a_replacement_that_is_refused_is_asked_for_again_up_to_the_limit(self):
+        submit = self.cwd / "submit"
+        submit.write_text('#!/bin/sh\n[ -e refuse ] && { echo no room here >&2; exit 1; }\n'
+                          'setsid sh -c "$1" >daemon.log 2>&1 &\necho 1\n')
+        submit.chmod(0o755)
+        self.configure(f"[profile default]\nlauncher = command\nsubmit = cd {self.cwd} && ./submit {{daemon:q}}\n"
+                       "launch-timeout = 1s\ncrash-limit = 3\n")
+        self.hato("up", "-n", "1")
+        (self.cwd / "refuse").touch()
+        os.kill(self.status()["daemons"][0]["pid"], signal.SIGKILL)
+        self.wait_for(lambda: len(self.launches()) == 2 and "error" in self.launches()[1], 30, "that it is refused")
+        self.assertIn("no room here", self.launches()[1]["error"])
+        self.wait_for(lambda: "error" in self.launches()[0], 30, "that it is given up")
+        self.assertEqual(len(self.launches()), 3)
+        self.assertRegex(self.launches()[0]["error"], "given up after 3 failures in a row: .*no room here")
+
+    @limit(60)
     def test_an_orderly_end_is_no_failure(self):
         self.hato("up", "-n", "1")
         os.kill(self.status()["daemons"][0]["pid"], signal.SIGTERM)
