@@ -61,7 +61,8 @@ def build_folder():
 
 
 def state_folder():
-    return build_folder() / "tests/cluster/state"
+    """HATO_CLUSTER names one of several clusters of a build."""
+    return build_folder() / "tests/cluster" / os.environ.get("HATO_CLUSTER", "state")
 
 
 def why_not():
@@ -199,7 +200,8 @@ def up():
     if trouble:
         print(f"cluster: no Grid Engine: {trouble}", file=sys.stderr)
         (state / "no-gridengine").write_text(trouble + "\n")
-    environ = {"PATH": PATH, "HOME": "/", "LC_ALL": "C.UTF-8", "HATO_BUILD_DIR": str(build_folder())}
+    environ = {"PATH": PATH, "HOME": "/", "LC_ALL": "C.UTF-8", "HATO_BUILD_DIR": str(build_folder()),
+               "HATO_CLUSTER": state_folder().name}
     with open(state / "log/keeper.log", "wb") as log:
         process = subprocess.Popen(
             ["unshare", "--mount", "--net", "--uts", "--propagation", "private", sys.executable, HERE / "keeper.py"],

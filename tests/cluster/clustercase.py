@@ -101,7 +101,7 @@ class ClusterCase(Case):
     def need_gridengine(self):
         """Its commands stand first in PATH then."""
         if not (RUN / "sge").exists():
-            reason = RUN / "build/tests/cluster/state/no-gridengine"
+            reason = RUN / "build/tests/cluster" / cluster.state_folder().name / "no-gridengine"
             self.skipTest(f"no Grid Engine: {reason.read_text().strip()}")
         self.env.update(GRIDENGINE_ENV, PATH=f"{RUN}/sge/bin/lx-amd64:{self.env['PATH']}")
 
