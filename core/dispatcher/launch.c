@@ -147,7 +147,10 @@ void dispatcher_launch_over(launch *l) {
 void dispatcher_launch_failed(launch *l, hato_status status, const char *words) {
   dispatcher *d = l->d;
   bool passing = status != HATO_NOT_SUPPORTED && status != HATO_CLOSED;
-  hato__error(&d->log, "LAUNCH-FAILED", "launch %llu (%s): %s", (unsigned long long)l->id, l->asked->launcher, words);
+  /* Of a dispatcher that ends it is no news. */
+  hato__log_level level = d->asked_stop ? HATO__LOG_INFO : HATO__LOG_ERROR;
+  hato__log_msg(&d->log, level, "LAUNCH-FAILED", "launch %llu (%s): %s", (unsigned long long)l->id,
+                l->asked->launcher, words);
   dispatcher_launch_replace_text(&l->words, words);
   l->recorded = false;
   /* Whoever asked is told, and asks again or not. What replaces others could be had once, and is asked for
