@@ -26,10 +26,7 @@ const hato_launcher *launchers__builtin(const char *name) {
 
 /* ---- lists of strings ---- */
 
-void launchers_folders_free(char **list) {
-  for (size_t i = 0; list != NULL && list[i] != NULL; i++) free(list[i]);
-  free(list);
-}
+void launchers_folders_free(char **list) { hato__texts_free(list); }
 
 typedef struct strings {
   char **list;

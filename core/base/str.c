@@ -22,6 +22,11 @@ static bool sh_safe(unsigned char c) {
   return c != 0 && strchr("_-./:=@%+,", c) != NULL;
 }
 
+void hato__texts_free(char **texts) {
+  for (char **t = texts; t && *t; t++) free(*t);
+  free(texts);
+}
+
 void hato__sh_quote(hato__buf *out, const char *s, size_t n) {
   bool safe = n > 0;
   for (size_t i = 0; i < n && safe; i++) safe = sh_safe((unsigned char)s[i]);

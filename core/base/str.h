@@ -10,6 +10,8 @@
 
 char *hato__printf(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* malloc'd or NULL */
 char *hato__strndup(const char *s, size_t n);
+/* Frees a NULL-terminated list of malloc'd texts, and them. NULL is fine. */
+void hato__texts_free(char **texts);
 /* One POSIX-shell word for s: unchanged when it has only safe characters, else
  * in single quotes. Appended to out. */
 void hato__sh_quote(hato__buf *out, const char *s, size_t n);

@@ -3,8 +3,7 @@
 static int answer_cancel(cli *c, json_t *o, void *arg) {
   (void)arg;
   if (c->json) {
-    json_dumpf(o, stdout, JSON_COMPACT);
-    putchar('\n');
+    cli_print_json(o);
   }
   return CLI_OK;
 }

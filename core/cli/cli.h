@@ -68,6 +68,11 @@ int cli_connect(cli *c, hato_pool **pool);
 /* One request, and every line of its answer to `line` (NULL: printed as it is). Takes q's
  * reference. Returns the exit code; a refusal is said on standard error. */
 int cli_request(cli *c, hato_pool *pool, json_t *q, int (*line)(cli *c, json_t *object, void *arg), void *arg);
+/* Of an answer: a whole number, 0 when there is none; a text, "" when there is none, borrowed. */
+json_int_t cli_number(const json_t *o, const char *key);
+const char *cli_text(const json_t *o, const char *key);
+/* An object on a line of standard output. */
+void cli_print_json(const json_t *o);
 /* For a request whose answer says nothing. */
 int cli_ignore_answer(cli *c, json_t *object, void *arg);
 /* "tasks" or "all" of the operands and --all, added to q. False: neither was given, said. */

@@ -97,6 +97,18 @@ int cli_connect(cli *c, hato_pool **pool) {
                   none && !o.url && !told ? "; `hato up` starts one" : "");
 }
 
+json_int_t cli_number(const json_t *o, const char *key) { return json_integer_value(json_object_get(o, key)); }
+
+const char *cli_text(const json_t *o, const char *key) {
+  const char *s = json_string_value(json_object_get(o, key));
+  return s ? s : "";
+}
+
+void cli_print_json(const json_t *o) {
+  json_dumpf(o, stdout, JSON_COMPACT);
+  putchar('\n');
+}
+
 typedef struct lines {
   cli *c;
   int (*line)(cli *c, json_t *object, void *arg);

@@ -4,12 +4,6 @@
 
 #include <string.h>
 
-static json_int_t number(const json_t *o, const char *key) { return json_integer_value(json_object_get(o, key)); }
-static const char *text(const json_t *o, const char *key) {
-  const char *s = json_string_value(json_object_get(o, key));
-  return s ? s : "";
-}
-
 /* ---- what became of it ---- */
 
 /* The first member in a state; NULL: none is. */
@@ -17,7 +11,7 @@ static const json_t *first_in(const json_t *o, const char *state) {
   size_t i;
   const json_t *m;
   json_array_foreach(json_object_get(o, "members"), i, m) {
-    if (strcmp(text(m, "state"), state) == 0) return m;
+    if (strcmp(cli_text(m, "state"), state) == 0) return m;
   }
   return NULL;
 }
@@ -25,25 +19,25 @@ static const json_t *first_in(const json_t *o, const char *state) {
 static int say_ended(cli *c, const json_t *o) {
   const json_t *m = first_in(o, "ended");
   char how[64] = "";
-  if (json_object_get(m, "signal")) snprintf(how, sizeof how, " (signal %lld)", (long long)number(m, "signal"));
-  if (json_object_get(m, "exit")) snprintf(how, sizeof how, " (exit status %lld)", (long long)number(m, "exit"));
+  if (json_object_get(m, "signal")) snprintf(how, sizeof how, " (signal %lld)", (long long)cli_number(m, "signal"));
+  if (json_object_get(m, "exit")) snprintf(how, sizeof how, " (exit status %lld)", (long long)cli_number(m, "exit"));
   bool workers = json_object_get(o, "running") != NULL;
   cli_fail(c, CLI_FAILED, "%s%s%s%s%s%s%s%s%s%s", workers ? "a worker ended" : "a daemon ended before it dialled back", how,
-           *text(m, "job") ? ", " : "", text(m, "job"), *text(m, "host") ? " on " : "", text(m, "host"),
-           *text(m, "reason") ? ": " : "", text(m, "reason"), *text(m, "log") ? "; its log ends:\n" : "",
-           text(m, "log"));
+           *cli_text(m, "job") ? ", " : "", cli_text(m, "job"), *cli_text(m, "host") ? " on " : "", cli_text(m, "host"),
+           *cli_text(m, "reason") ? ": " : "", cli_text(m, "reason"), *cli_text(m, "log") ? "; its log ends:\n" : "",
+           cli_text(m, "log"));
   return cli_fail(c, CLI_FAILED, workers ? "%lld of %lld workers ended" : "%lld of %lld daemons did not come",
-                  (long long)number(o, "ended"), (long long)number(o, "count"));
+                  (long long)cli_number(o, "ended"), (long long)cli_number(o, "count"));
 }
 
 /* Those that a scheduler keeps waiting are no failure: it is said what they wait for. */
 static void say_waiting(const json_t *o) {
-  json_int_t waiting = number(o, "queued") + number(o, "submitted");
+  json_int_t waiting = cli_number(o, "queued") + cli_number(o, "submitted");
   const json_t *m = first_in(o, "queued");
-  const char *why = *text(o, "trouble") ? text(o, "trouble") : m ? text(m, "reason") : "";
+  const char *why = *cli_text(o, "trouble") ? cli_text(o, "trouble") : m ? cli_text(m, "reason") : "";
   if (waiting == 0) return;
   fprintf(stderr, "launch %lld: %lld of %lld not running yet%s%s; `hato status` tells of them\n",
-          (long long)number(o, "launch"), (long long)waiting, (long long)number(o, "count"),
+          (long long)cli_number(o, "launch"), (long long)waiting, (long long)cli_number(o, "count"),
           *why ? ": " : "", why);
 }
 
@@ -51,17 +45,16 @@ static int launch_answer(cli *c, json_t *o, void *arg) {
   bool tells = arg != NULL; /* `launch` does, `up` tells of the whole session */
   const char *error = json_string_value(json_object_get(o, "error"));
   if (tells && c->json) {
-    json_dumpf(o, stdout, JSON_COMPACT);
-    putchar('\n');
+    cli_print_json(o);
   }
   if (error) return cli_fail(c, CLI_FAILED, "the launch failed: %s", error);
   bool workers = json_object_get(o, "running") != NULL;
-  if (number(o, "ended") > 0 && !(workers && number(first_in(o, "ended"), "exit") == 0)) return say_ended(c, o);
+  if (cli_number(o, "ended") > 0 && !(workers && cli_number(first_in(o, "ended"), "exit") == 0)) return say_ended(c, o);
   if (c->json) return CLI_OK;
   say_waiting(o);
   if (!tells) return CLI_OK;
-  json_int_t here = workers ? number(o, "running") : number(o, "connected");
-  printf("launch %lld by %s: %lld %s\n", (long long)number(o, "launch"), text(o, "launcher"), (long long)here,
+  json_int_t here = workers ? cli_number(o, "running") : cli_number(o, "connected");
+  printf("launch %lld by %s: %lld %s\n", (long long)cli_number(o, "launch"), cli_text(o, "launcher"), (long long)here,
          workers ? "running" : "connected");
   return CLI_OK;
 }
@@ -135,12 +128,11 @@ static const hato__conf_row launch_rows[] = {
 static int print_commands(cli *c, json_t *o, void *arg) {
   (void)arg;
   if (c->json) {
-    json_dumpf(o, stdout, JSON_COMPACT);
-    putchar('\n');
+    cli_print_json(o);
     return CLI_OK;
   }
   printf("# on a machine that shares the home folder:\n%s\n\n# elsewhere, from here, where hato is installed on HOST:\n%s\n",
-         text(o, "shared"), text(o, "elsewhere"));
+         cli_text(o, "shared"), cli_text(o, "elsewhere"));
   return CLI_OK;
 }
 

@@ -25,8 +25,7 @@ static const hato__conf_row rows[] = {
 
 static int print_json(json_t *o) {
   if (!o) return CLI_FAILED;
-  json_dumpf(o, stdout, JSON_COMPACT);
-  putchar('\n');
+  cli_print_json(o);
   json_decref(o);
   return CLI_OK;
 }

@@ -5,12 +5,6 @@
 
 #include <string.h>
 
-static json_int_t number(const json_t *o, const char *key) { return json_integer_value(json_object_get(o, key)); }
-static const char *text(const json_t *o, const char *key) {
-  const char *s = json_string_value(json_object_get(o, key));
-  return s ? s : "";
-}
-
 /* ---- status ---- */
 
 static void print_daemons(const json_t *o) {
@@ -19,9 +13,9 @@ static void print_daemons(const json_t *o) {
   const json_t *list = json_object_get(o, "daemons");
   if (json_array_size(list)) printf("\n%-7s %-20s %8s %6s %8s %10s  %s\n", "daemon", "host", "process", "slots", "running", "done", "state");
   json_array_foreach(list, i, d)
-      printf("%-7lld %-20s %8lld %6lld %8lld %10lld  %s\n", (long long)number(d, "daemon"), text(d, "host"),
-             (long long)number(d, "pid"), (long long)number(d, "slots"), (long long)number(d, "running"),
-             (long long)number(d, "done"), text(d, "state"));
+      printf("%-7lld %-20s %8lld %6lld %8lld %10lld  %s\n", (long long)cli_number(d, "daemon"), cli_text(d, "host"),
+             (long long)cli_number(d, "pid"), (long long)cli_number(d, "slots"), (long long)cli_number(d, "running"),
+             (long long)cli_number(d, "done"), cli_text(d, "state"));
 }
 
 /* ---- launches ---- */
@@ -31,32 +25,32 @@ static void print_daemons(const json_t *o) {
 static bool alike(const json_t *a, const json_t *b) {
   static const char *const keys[] = {"state", "reason", "host", "log", NULL};
   for (const char *const *k = keys; *k; k++)
-    if (strcmp(text(a, *k), text(b, *k)) != 0) return false;
-  return number(a, "exit") == number(b, "exit") && number(a, "signal") == number(b, "signal");
+    if (strcmp(cli_text(a, *k), cli_text(b, *k)) != 0) return false;
+  return cli_number(a, "exit") == cli_number(b, "exit") && cli_number(a, "signal") == cli_number(b, "signal");
 }
 
 static void print_members(const json_t *m, const json_t *last, double now) {
   char since[32];
-  bool several = m != last, ended = strcmp(text(m, "state"), "ended") == 0;
-  printf("  member%s %lld", several ? "s" : "", (long long)number(m, "member"));
-  if (several) printf("-%lld", (long long)number(last, "member"));
-  printf(" %s", text(m, "state"));
+  bool several = m != last, ended = strcmp(cli_text(m, "state"), "ended") == 0;
+  printf("  member%s %lld", several ? "s" : "", (long long)cli_number(m, "member"));
+  if (several) printf("-%lld", (long long)cli_number(last, "member"));
+  printf(" %s", cli_text(m, "state"));
   if (json_object_get(m, "since"))
     printf(" %s%s", cli_seconds(now - json_number_value(json_object_get(m, "since")), since, sizeof since),
            ended ? " ago" : "");
-  if (*text(m, "job")) printf(", %s", text(m, "job"));
-  if (several && *text(last, "job") && strcmp(text(m, "job"), text(last, "job")) != 0) printf(" to %s", text(last, "job"));
-  if (*text(m, "host")) printf(" on %s", text(m, "host"));
-  if (json_object_get(m, "signal")) printf(", signal %lld", (long long)number(m, "signal"));
-  if (json_object_get(m, "exit")) printf(", exit status %lld", (long long)number(m, "exit"));
-  if (*text(m, "reason")) printf(": %s", text(m, "reason"));
+  if (*cli_text(m, "job")) printf(", %s", cli_text(m, "job"));
+  if (several && *cli_text(last, "job") && strcmp(cli_text(m, "job"), cli_text(last, "job")) != 0) printf(" to %s", cli_text(last, "job"));
+  if (*cli_text(m, "host")) printf(" on %s", cli_text(m, "host"));
+  if (json_object_get(m, "signal")) printf(", signal %lld", (long long)cli_number(m, "signal"));
+  if (json_object_get(m, "exit")) printf(", exit status %lld", (long long)cli_number(m, "exit"));
+  if (*cli_text(m, "reason")) printf(": %s", cli_text(m, "reason"));
   printf("\n");
-  for (const char *line = text(m, "log"); *line; line += strcspn(line, "\n"), line += *line == '\n')
+  for (const char *line = cli_text(m, "log"); *line; line += strcspn(line, "\n"), line += *line == '\n')
     printf("    | %.*s\n", (int)strcspn(line, "\n"), line);
 }
 
 static bool at_work(const json_t *m) {
-  return strcmp(text(m, "state"), "connected") == 0 || strcmp(text(m, "state"), "running") == 0;
+  return strcmp(cli_text(m, "state"), "connected") == 0 || strcmp(cli_text(m, "state"), "running") == 0;
 }
 
 /* Those that are at work, or all others, alike ones together. */
@@ -79,22 +73,22 @@ static void print_launches(const json_t *o, double now) {
   char s[32];
   json_array_foreach(json_object_get(o, "launches"), i, l) {
     const char *comma = ": ";
-    printf("\nlaunch %lld by %s", (long long)number(l, "launch"), text(l, "launcher"));
-    if (*text(l, "profile")) printf(", profile %s", text(l, "profile"));
+    printf("\nlaunch %lld by %s", (long long)cli_number(l, "launch"), cli_text(l, "launcher"));
+    if (*cli_text(l, "profile")) printf(", profile %s", cli_text(l, "profile"));
     printf(", %s ago", cli_seconds(now - json_number_value(json_object_get(l, "since")), s, sizeof s));
-    if (number(l, "replaces")) printf(", in the place of daemons of launch %lld", (long long)number(l, "replaces"));
+    if (cli_number(l, "replaces")) printf(", in the place of daemons of launch %lld", (long long)cli_number(l, "replaces"));
     for (const char *const *state = states; *state; state++) {
-      if (number(l, *state) == 0) continue;
-      printf("%s%lld %s", comma, (long long)number(l, *state), *state);
+      if (cli_number(l, *state) == 0) continue;
+      printf("%s%lld %s", comma, (long long)cli_number(l, *state), *state);
       comma = ", ";
     }
-    printf("%s\n", *comma == ':' && *text(l, "error") ? ": failed" : "");
-    if (*text(l, "error")) printf("  %s\n", text(l, "error"));
-    if (*text(l, "trouble")) printf("  as last known: %s\n", text(l, "trouble"));
+    printf("%s\n", *comma == ':' && *cli_text(l, "error") ? ": failed" : "");
+    if (*cli_text(l, "error")) printf("  %s\n", cli_text(l, "error"));
+    if (*cli_text(l, "trouble")) printf("  as last known: %s\n", cli_text(l, "trouble"));
     if (json_object_get(l, "next_in")) {
       printf("  those that failed are replaced in %s",
              cli_seconds(json_number_value(json_object_get(l, "next_in")), s, sizeof s));
-      if (number(l, "crashes")) printf(", after %lld attempts that failed", (long long)number(l, "crashes"));
+      if (cli_number(l, "crashes")) printf(", after %lld attempts that failed", (long long)cli_number(l, "crashes"));
       printf("\n");
     }
     print_some(json_object_get(l, "members"), false, now);
@@ -108,21 +102,20 @@ static int print_status(cli *c, json_t *o, void *arg) {
   json_t *u;
   (void)arg;
   if (c->json) {
-    json_dumpf(o, stdout, JSON_COMPACT);
-    putchar('\n');
+    cli_print_json(o);
     return CLI_OK;
   }
   const json_t *t = json_object_get(o, "tasks"), *spool = json_object_get(o, "spool");
-  printf("session %s on %s, process %lld, up for %s\n", text(o, "session"), text(o, "host"), (long long)number(o, "pid"),
+  printf("session %s on %s, process %lld, up for %s\n", cli_text(o, "session"), cli_text(o, "host"), (long long)cli_number(o, "pid"),
          cli_seconds(json_number_value(json_object_get(o, "uptime")), up, sizeof up));
   json_array_foreach(json_object_get(o, "urls"), i, u) printf("listens at %s\n", json_string_value(u));
-  printf("tasks: %lld queued, %lld sent, %lld running, %lld done, %lld failed\n", (long long)number(t, "queued"),
-         (long long)number(t, "sent"), (long long)number(t, "running"), (long long)number(t, "done"),
-         (long long)number(t, "failed"));
-  printf("slots: %lld of %lld busy; clients: %zu\n", (long long)number(o, "busy"), (long long)number(o, "slots"),
+  printf("tasks: %lld queued, %lld sent, %lld running, %lld done, %lld failed\n", (long long)cli_number(t, "queued"),
+         (long long)cli_number(t, "sent"), (long long)cli_number(t, "running"), (long long)cli_number(t, "done"),
+         (long long)cli_number(t, "failed"));
+  printf("slots: %lld of %lld busy; clients: %zu\n", (long long)cli_number(o, "busy"), (long long)cli_number(o, "slots"),
          json_array_size(json_object_get(o, "clients")));
   if (json_is_true(json_object_get(spool, "full")))
-    printf("the spool in %s is nearly full: detached tasks wait; `hato forget` gives space back\n", text(spool, "folder"));
+    printf("the spool in %s is nearly full: detached tasks wait; `hato forget` gives space back\n", cli_text(spool, "folder"));
   print_daemons(o);
   print_launches(o, (double)hato__wall_now() / 1e9);
   return CLI_OK;
@@ -156,13 +149,13 @@ static const hato__conf_row task_rows[] = {
 
 static void how_it_went(const json_t *o, char *out, size_t n) {
   char s[32];
-  const char *state = text(o, "state");
+  const char *state = cli_text(o, "state");
   if (json_object_get(o, "error")) {
-    snprintf(out, n, "%s: %s", state, text(o, "words"));
+    snprintf(out, n, "%s: %s", state, cli_text(o, "words"));
   } else if (json_object_get(o, "signal")) {
-    snprintf(out, n, "%s: signal %lld", state, (long long)number(o, "signal"));
-  } else if (number(o, "exit")) {
-    snprintf(out, n, "%s: exit %lld", state, (long long)number(o, "exit"));
+    snprintf(out, n, "%s: signal %lld", state, (long long)cli_number(o, "signal"));
+  } else if (cli_number(o, "exit")) {
+    snprintf(out, n, "%s: exit %lld", state, (long long)cli_number(o, "exit"));
   } else if (strcmp(state, "running") == 0) {
     snprintf(out, n, "running %s", cli_seconds(json_number_value(json_object_get(o, "running_for")), s, sizeof s));
   } else {
@@ -177,8 +170,8 @@ static int print_task(cli *c, json_t *o, void *arg) {
   if (!*head) printf("%-10s %-24s %-8s %s\n", "task", "state", "index", "command");
   *head = true;
   how_it_went(o, how, sizeof how);
-  if (json_object_get(o, "index")) snprintf(index, sizeof index, "%lld", (long long)number(o, "index"));
-  return printf("%-10lld %-24s %-8s %s\n", (long long)number(o, "task"), how, index, text(o, "command")) < 0 ? CLI_FAILED : CLI_OK;
+  if (json_object_get(o, "index")) snprintf(index, sizeof index, "%lld", (long long)cli_number(o, "index"));
+  return printf("%-10lld %-24s %-8s %s\n", (long long)cli_number(o, "task"), how, index, cli_text(o, "command")) < 0 ? CLI_FAILED : CLI_OK;
 }
 
 static int run_tasks(cli *c) {

@@ -140,8 +140,7 @@ static int print_status(cli *c, json_t *o, void *arg) {
   const char *state = fresh ? "is up" : "was up already: nothing is changed";
   if (c->json) {
     json_object_set_new(o, "started", json_boolean(fresh));
-    json_dumpf(o, stdout, JSON_COMPACT);
-    putchar('\n');
+    cli_print_json(o);
     return CLI_OK;
   }
   printf("session %s %s (process %lld on %s)\n", json_string_value(json_object_get(o, "session")), state,

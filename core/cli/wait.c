@@ -11,8 +11,7 @@ static int answer(cli *c, json_t *o, void *arg) {
   (void)c;
   *(json_int_t *)arg = json_integer_value(json_object_get(o, "failed"));
   if (c->json) {
-    json_dumpf(o, stdout, JSON_COMPACT);
-    putchar('\n');
+    cli_print_json(o);
   }
   return CLI_OK;
 }

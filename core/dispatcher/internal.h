@@ -455,8 +455,8 @@ void dispatcher_launch_joined(worker *w); /* with the lock */
 void dispatcher_launch_left(worker *w);
 void dispatcher_launch_worked(worker *w); /* it finished tasks */
 json_t *dispatcher_launch_json(dispatcher *d);
-/* Does what is due about launches; when it is to be called again. Without the lock. */
-uint64_t dispatcher_launch_look(dispatcher *d, uint64_t now);
+/* Does what is due about launches, and sets when to look again. Without the lock. */
+void dispatcher_launch_look(dispatcher *d, uint64_t now);
 /* Begins to end what a killed dispatcher left, by the file of launches. Blocks on that file. */
 void dispatcher_launch_leftovers(dispatcher *d);
 /* Waits until it has ended; how many launches are still on record. */

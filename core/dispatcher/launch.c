@@ -21,18 +21,13 @@ asked *dispatcher_asked_new(void) {
   return a;
 }
 
-static void free_list(char **list) {
-  for (char **t = list; t && *t; t++) free(*t);
-  free(list);
-}
-
 void dispatcher_asked_free(asked *a) {
   if (!a) return;
   free(a->launcher);
   free(a->profile);
   free(a->bind);
-  free_list(a->options);
-  free_list(a->argv);
+  hato__texts_free(a->options);
+  hato__texts_free(a->argv);
   free(a);
 }
 

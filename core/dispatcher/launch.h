@@ -77,8 +77,6 @@ struct launch {
  * options of what the files and the request say, the request's first in rank. Blocks: reads files, and may
  * load a launcher's module. */
 hato_status dispatcher_profile_resolve(dispatcher *d, asked *a, hato_error *err);
-/* A launcher's description, loaded when it was not yet, which blocks. Borrowed. */
-hato_status dispatcher_launch_describe(dispatcher *d, const char *name, const launchers_info **info, hato_error *err);
 
 /* ---- launch.c ---- */
 asked *dispatcher_asked_new(void);

@@ -82,7 +82,7 @@ static void replace_members(dispatcher *d, const sched_launch_action *a) {
   dispatcher_unlock(d);
 }
 
-uint64_t dispatcher_launch_look(dispatcher *d, uint64_t now) {
+void dispatcher_launch_look(dispatcher *d, uint64_t now) {
   sched_launch_action a[16];
   uint32_t n;
   bool written = false;
@@ -109,5 +109,4 @@ uint64_t dispatcher_launch_look(dispatcher *d, uint64_t now) {
   d->launch_tick = at;
   dispatcher_unlock(d);
   if (written) dispatcher_launch_write(d);
-  return at;
 }

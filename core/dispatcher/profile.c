@@ -48,14 +48,13 @@ static hato__conf *open_section(void *arg, const char *kind, const char *name, h
 }
 
 /* Reads the profile's values into `values`. */
-static hato_status read_profile(const char *profile, hato__conf *values, bool *found, hato_error *err) {
+static hato_status read_profile(const char *profile, hato__conf *values, hato_error *err) {
   static const char *const kinds[] = {"profile", "session", NULL};
   reading r = {.profile = profile, .values = values, .others = hato__conf_create("")};
   if (!r.others) return hato__fail(err, HATO_NO_MEMORY, "no memory for the configuration");
   hato__conf_pass_unknown(r.others);
   hato__conf_sections s = {.kinds = kinds, .open = open_section, .arg = &r};
   hato_status st = hato__conf_read_all(&s, err);
-  *found = r.found;
   if (!st && !r.found && strcmp(profile, "default") != 0) {
     const char *near = r.names ? hato__nearest(profile, (const char *const *)r.names) : NULL;
     char user[4096] = "";
@@ -63,8 +62,7 @@ static hato_status read_profile(const char *profile, hato__conf *values, bool *f
     st = hato__fail(err, HATO_NOT_FOUND, "there is no profile '%s' in %s or the site's file%s%s%s", profile,
                     user, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
   }
-  for (size_t i = 0; i < r.n; i++) free(r.names[i]);
-  free(r.names);
+  hato__texts_free(r.names);
   hato__conf_destroy(r.others);
   return st;
 }
@@ -72,11 +70,10 @@ static hato_status read_profile(const char *profile, hato__conf *values, bool *f
 /* Which launcher the profile names, if any. */
 static hato_status launcher_of(const char *profile, char **launcher, char **origin, hato_error *err) {
   hato__conf *c = hato__conf_create("");
-  bool found;
   hato_status st = c ? hato__conf_add(c, own_rows, 1, err)
                      : hato__fail(err, HATO_NO_MEMORY, "no memory for the configuration");
   if (!st) hato__conf_pass_unknown(c);
-  if (!st) st = read_profile(profile, c, &found, err);
+  if (!st) st = read_profile(profile, c, err);
   if (!st && hato__conf_get_str(c, "launcher")) {
     *launcher = hato__printf("%s", hato__conf_get_str(c, "launcher"));
     *origin = hato__printf("%s: ", hato__conf_where(c, "launcher"));
@@ -86,8 +83,8 @@ static hato_status launcher_of(const char *profile, char **launcher, char **orig
   return st;
 }
 
-hato_status dispatcher_launch_describe(dispatcher *d, const char *name, const launchers_info **info,
-                                       hato_error *err) {
+/* A launcher's description, loaded when it was not yet, which blocks. Borrowed. */
+static hato_status describe(dispatcher *d, const char *name, const launchers_info **info, hato_error *err) {
   hato_status st = launchers_known(d->launchers, name, info, err);
   if (st != HATO_AGAIN) return st;
   launchers_info *fresh = NULL;
@@ -141,8 +138,7 @@ static hato_status take_options(const hato__conf *c, const launchers_info *info,
       ok = ok && add_pair(&pairs, &n, row->name, hato__conf_get_text(c, row->name));
     }
   }
-  for (char **o = a->options; o && *o; o++) free(*o);
-  free(a->options);
+  hato__texts_free(a->options);
   a->options = pairs;
   return ok ? HATO_OK : hato__fail(err, HATO_NO_MEMORY, "no memory for a launch");
 }
@@ -168,7 +164,6 @@ hato_status dispatcher_profile_resolve(dispatcher *d, asked *a, hato_error *err)
   char *named = NULL, *origin = NULL;
   const launchers_info *info = NULL;
   hato_error why = {0};
-  bool found = false;
   hato_status st = launcher_of(profile, &named, &origin, err);
   if (!st && !a->launcher) {
     a->launcher = named ? named : hato__printf("local");
@@ -179,7 +174,7 @@ hato_status dispatcher_profile_resolve(dispatcher *d, asked *a, hato_error *err)
     origin = NULL;
   }
   if (!st) {
-    st = dispatcher_launch_describe(d, a->launcher, &info, &why);
+    st = describe(d, a->launcher, &info, &why);
     if (st) (void)hato__fail(err, st, "%s%s", origin ? origin : "", why.text);
   }
   /* A launcher that the request names gets its values from a profile only if that is the profile's launcher. */
@@ -190,7 +185,7 @@ hato_status dispatcher_profile_resolve(dispatcher *d, asked *a, hato_error *err)
   if (!st && !c) st = hato__fail(err, HATO_NO_MEMORY, "no memory for a launch");
   if (!st) st = hato__conf_add(c, own_rows, N_OWN, err);
   if (!st) st = add_rows(c, info, err);
-  if (!st && (theirs || a->profile)) st = read_profile(profile, c, &found, err);
+  if (!st && (theirs || a->profile)) st = read_profile(profile, c, err);
   if (!st) take_own(c, a);
   if (!st) st = set_options(c, info, a, err);
   if (!st) st = hato__conf_check(c, err);

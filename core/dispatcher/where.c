@@ -14,10 +14,7 @@ typedef struct list { /* of texts; NULL-terminated when it was asked for */
   bool failed;
 } list;
 
-void dispatcher_where_free(char **urls) {
-  for (char **u = urls; u && *u; u++) free(*u);
-  free(urls);
-}
+void dispatcher_where_free(char **urls) { hato__texts_free(urls); }
 
 /* Takes text; each once. */
 static void put(list *l, char *text) {
