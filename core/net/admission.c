@@ -4,7 +4,6 @@
  * the one place where peers are admitted.
  */
 #include "net/listener.h"
-#include "base/clock.h"
 #include "base/io.h"
 
 #include <inttypes.h>
@@ -14,12 +13,12 @@
 typedef enum step { WANT_HELLO, WANT_PROOF, WELCOMED, REFUSED } step;
 
 struct net__admission {
-  hato__link link;
+  net__place place;
   net_listener *l;
   net_conn *c;
-  uint64_t since;
   step step; /* this and what follows are the reader's */
   bool logged;
+  bool greeted; /* said a good HELLO */
   uint8_t role;
   uint8_t hello[NET_HELLO_BODY], challenge[NET_CHALLENGE_BODY];
   /* From the reader to the writer, under the listener's lock. */
@@ -28,10 +27,14 @@ struct net__admission {
   bool leaving;  /* the writer's: what it sends ends with WELCOME */
 };
 
-static void log_refused(net__admission *a, const char *reason) {
+static void log_once(net__admission *a, hato__log_level level, const char *id, const char *reason) {
   if (a->logged) return;
   a->logged = true;
-  hato__warn(&a->l->log, "PEER-REFUSED", "%s: %s", a->c->peer.address, reason);
+  net__refused(a->l, level, id, a->greeted, a->c->peer.address, reason);
+}
+
+static void log_refused(net__admission *a, const char *reason) {
+  log_once(a, HATO__LOG_WARN, "PEER-REFUSED", reason);
 }
 
 static void answer(net__admission *a, const hato__buf *reply, bool welcomed) {
@@ -95,6 +98,8 @@ static void hello(net__admission *a, const net_frame *f) {
     return;
   }
   a->role = m.role;
+  a->greeted = true;
+  net__crowd_greeted(a->l, &a->place);
   memcpy(a->hello, f->body, NET_HELLO_BODY);
   if (a->l->kind != NET_LOCAL) {
     challenge(a);
@@ -162,12 +167,6 @@ static void admission_sent(void *owner, net_conn *c) {
   if (a->leaving) c->handover = true;
 }
 
-/* Takes it off the listener's list, under the lock. */
-static void leave(net__admission *a) {
-  hato__list_remove(&a->link);
-  a->l->n_waiting--;
-}
-
 static void admission_free(net__admission *a) {
   hato__buf_free(&a->reply);
   free(a);
@@ -180,12 +179,11 @@ static void admission_closed(void *owner, net_conn *c, hato_status why, const ch
   bool looked = why == HATO_CLOSED && atomic_load_explicit(&c->in, memory_order_relaxed) == 0;
   /* Nor is who took another of our addresses instead, or has no secret and knows it. */
   bool left = a->step == WANT_PROOF && (why == HATO_CLOSED || why == HATO_RESET);
-  if (left && !a->logged) hato__info(&l->log, "PEER-LEFT", "%s: left before it proved itself", c->peer.address);
-  if (left) a->logged = true;
+  if (left) log_once(a, HATO__LOG_INFO, "PEER-LEFT", "left before it proved itself");
   if (a->step != REFUSED && !looked && !(a->step == WELCOMED && why == HATO_CLOSED)) log_refused(a, words);
   c->admission = NULL;
   pthread_mutex_lock(&l->lock);
-  leave(a);
+  net__crowd_leave(l, &a->place);
   pthread_cond_signal(&l->quiet);
   bool room = l->crowded && !l->closing;
   l->handing += room;
@@ -208,7 +206,7 @@ void net__handover(net_conn *c) {
     return;
   }
   /* That hold stands for not being started, again. */
-  leave(a);
+  net__crowd_leave(l, &a->place);
   l->handing++;
   pthread_mutex_unlock(&l->lock);
   c->ops = NULL;
@@ -241,34 +239,12 @@ void net__admission_begin(net_listener *l, nng_stream *s) {
     admission_fail(l, &err);
     return;
   }
-  *a = (net__admission){.l = l, .c = c, .since = hato__now()};
+  *a = (net__admission){.l = l, .c = c};
   c->admission = a;
   c->limit = NET_ADMISSION_BODY;
   c->log = l->log;
   c->peer.local = l->kind == NET_LOCAL;
   net__peer_address(s, c->peer.local, c->peer.address, sizeof c->peer.address);
-  pthread_mutex_lock(&l->lock);
-  hato__list_push(&l->waiting, &a->link);
-  l->n_waiting++;
-  pthread_mutex_unlock(&l->lock);
+  net__crowd_join(l, &a->place, c);
   net_start(c, &admission_ops, a);
-}
-
-void net__admission_expire(net_listener *l, uint64_t now) {
-  for (hato__link *at = l->waiting.next, *next; at != &l->waiting; at = next) {
-    net__admission *a = HATO__ENTRY(at, net__admission, link);
-    next = at->next;
-    uint64_t age = now - a->since;
-    if (age >= NET_ADMISSION_NS)
-      net_close(a->c, HATO_TIMED_OUT, "was not admitted in 10 seconds");
-    else if (l->crowded && age >= NET_SILENCE_NS)
-      net_close(a->c, HATO_TIMED_OUT, "kept silent while others waited to be admitted");
-    else
-      break; /* the rest is younger */
-  }
-}
-
-void net__admission_close_all(net_listener *l) {
-  for (hato__link *at = l->waiting.next; at != &l->waiting; at = at->next)
-    net_close(HATO__ENTRY(at, net__admission, link)->c, HATO_CLOSED, "the listener was closed");
 }

@@ -24,6 +24,8 @@
 #define NET_MOST_BUFFER (64u * 1024) /* what a busy one grows to */
 #define NET_WS_FRAME (64u * 1024)    /* the largest frame that we send and take */
 #define NET_ADMISSION_BODY 512u      /* the largest body before admission */
+/* What a peer may send before admission: two frames, HELLO and PROOF, at their largest. */
+#define NET_ADMISSION_BYTES (2u * (PROTO_HEADER + NET_ADMISSION_BODY))
 
 struct net_data {
   atomic_uint refs;

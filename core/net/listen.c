@@ -26,14 +26,15 @@ static void ticked(void *arg) {
   l->ticking = false;
   if (!l->closing) {
     uint64_t now = hato__now();
-    net__admission_expire(l, now);
+    net__crowd_expire(l, now);
     if (l->paused_until != 0 && now >= l->paused_until) {
       l->paused_until = 0;
       again = true;
     }
-    if (l->n_waiting > 0 || l->paused_until != 0) tick_soon(l);
+    if (l->n_waiting > 0 || l->paused_until != 0 || net__refusals_due(l)) tick_soon(l);
   }
   pthread_mutex_unlock(&l->lock);
+  net__refusals_tell(l, false);
   if (again) nng_stream_listener_accept(l->sl, l->accept);
 }
 
@@ -74,7 +75,7 @@ static void accepted(void *arg) {
 static void accept_next(net_listener *l) {
   pthread_mutex_lock(&l->lock);
   if (l->n_waiting > 0) tick_soon(l);
-  bool go = !l->closing && l->n_waiting < NET_UNADMITTED_MAX;
+  bool go = !l->closing && l->n_waiting < l->most;
   if (!go && !l->closing) l->crowded = true;
   pthread_mutex_unlock(&l->lock);
   if (go) nng_stream_listener_accept(l->sl, l->accept);
@@ -83,7 +84,7 @@ static void accept_next(net_listener *l) {
 /* The caller counted itself in `handing`, so that the listener is still there. */
 void net__listener_room(net_listener *l) {
   pthread_mutex_lock(&l->lock);
-  bool go = l->crowded && !l->closing && l->n_waiting < NET_UNADMITTED_MAX;
+  bool go = l->crowded && !l->closing && l->n_waiting < l->most;
   if (go) l->crowded = false;
   pthread_mutex_unlock(&l->lock);
   if (go) nng_stream_listener_accept(l->sl, l->accept);
@@ -141,7 +142,8 @@ hato_status net_listen(const char *url, const net_auth *auth, const hato__log *l
   if (log != NULL) l->log = *log;
   pthread_mutex_init(&l->lock, NULL);
   pthread_cond_init(&l->quiet, NULL);
-  hato__list_init(&l->waiting);
+  net__crowd_init(l);
+  net__refusals_init(l);
   st = open_listener(l, url, err);
   if (st != HATO_OK) {
     net_listener_close(l);
@@ -163,7 +165,7 @@ void net_listener_close(net_listener *l) {
   nng_aio_stop(l->accept);
   nng_aio_stop(l->tick);
   pthread_mutex_lock(&l->lock);
-  net__admission_close_all(l);
+  net__crowd_close_all(l);
   while (l->n_waiting > 0 || l->handing > 0) pthread_cond_wait(&l->quiet, &l->lock);
   pthread_mutex_unlock(&l->lock);
   nng_aio_free(l->accept);

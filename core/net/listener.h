@@ -9,7 +9,24 @@
 
 #define NET_UNADMITTED_MAX 512u
 #define NET_ADMISSION_NS (UINT64_C(10) * 1000000000) /* an admission ends in this time */
-#define NET_SILENCE_NS UINT64_C(1000000000)          /* and gives way to others after this */
+#define NET_GRACE_NS (UINT64_C(250) * 1000000)       /* and gives way to others after this */
+
+/* A connection's place among those that are not admitted, in the listener's lists. */
+typedef struct net__place {
+  hato__link link;
+  net_conn *c;
+  uint64_t since;
+  bool greeted; /* it said a good HELLO */
+  bool told;    /* it was closed, and will leave */
+} net__place;
+
+/* How many lines of refusals may still be written, of one kind of peers. */
+typedef struct net__lines {
+  unsigned left;
+  uint64_t refilled;
+  uint64_t dropped; /* lines not written, and told of by their number */
+} net__lines;
+enum { NET_LINES_STRANGERS, NET_LINES_GREETED, NET_LINES };
 
 struct net_listener {
   char *url;
@@ -23,9 +40,15 @@ struct net_listener {
 
   pthread_mutex_t lock; /* guards what follows */
   pthread_cond_t quiet;
-  hato__link waiting; /* admissions, the oldest first */
-  unsigned n_waiting;
-  unsigned handing; /* calls of `admitted` under way */
+  /* Places, the oldest first: of who has not said HELLO yet, of who has, of who was told to leave. */
+  hato__link silent, greeted, leaving;
+  unsigned n_silent, n_greeted;
+  unsigned n_waiting; /* all three */
+  unsigned most;      /* of them */
+  unsigned handing;   /* calls of `admitted` under way */
+  net__lines lines[NET_LINES];
+  uint64_t lines_since; /* when the first of those dropped was; 0: none was */
+  char lines_last[192]; /* the last of them */
   bool closing;
   bool ticking;
   bool crowded;          /* accepting waits for an admission to end */
@@ -33,9 +56,22 @@ struct net_listener {
   unsigned pause_ms;
 };
 
-/* Under the lock: room for another is made by closing who keeps silent. */
-void net__admission_expire(net_listener *l, uint64_t now);
-void net__admission_close_all(net_listener *l);
+/* ---- crowd.c: who waits to be admitted, and who makes room ---- */
+void net__crowd_init(net_listener *l);
+void net__crowd_join(net_listener *l, net__place *p, net_conn *c);
+void net__crowd_greeted(net_listener *l, net__place *p); /* it said a good HELLO */
+/* Under the lock. */
+void net__crowd_leave(net_listener *l, net__place *p);
+void net__crowd_expire(net_listener *l, uint64_t now);
+void net__crowd_close_all(net_listener *l);
+
+/* ---- refusals.c: a line each, and of a flood their number ---- */
+void net__refusals_init(net_listener *l);
+void net__refused(net_listener *l, hato__log_level level, const char *id, bool greeted, const char *address,
+                  const char *reason);
+bool net__refusals_due(const net_listener *l); /* under the lock: there is a number to tell, now or later */
+void net__refusals_tell(net_listener *l, bool now);
+
 /* After an admission ended: accept again, if that waited for it. */
 void net__listener_room(net_listener *l);
 

@@ -133,6 +133,8 @@ static void judge(net_conn *c, size_t n, size_t room) {
 }
 
 static hato_status make_room(net_conn *c, hato_error *err) {
+  if (c->admission != NULL) /* no more for a stranger than the frame that it begins needs */
+    return net__buf_room(c, c->want > NET_IDLE_BUFFER ? c->want : NET_IDLE_BUFFER, err);
   uint32_t cap = c->cap < NET_IDLE_BUFFER ? NET_IDLE_BUFFER : c->cap;
   if (c->grow) cap *= 2;
   c->grow = false;
@@ -273,6 +275,16 @@ static void read_on(net_conn *c) {
   net__unhold(c);
 }
 
+/* Of a stranger; also of one that was refused, whose bytes are dropped, but not for ever. */
+static bool sent_too_much(net_conn *c) {
+  if (c->admission == NULL || atomic_load_explicit(&c->in, memory_order_relaxed) <= NET_ADMISSION_BYTES)
+    return false;
+  char words[80];
+  snprintf(words, sizeof words, "sent more than %u bytes before it was admitted", NET_ADMISSION_BYTES);
+  net__reader_failed(c, HATO_PROTOCOL, words);
+  return true;
+}
+
 void net__received(void *conn) {
   net_conn *c = conn;
   (void)atomic_load_explicit(&c->refs, memory_order_acquire); /* see net__bounce */
@@ -288,5 +300,9 @@ void net__received(void *conn) {
     return;
   }
   if (rv == 0) take(c, nng_aio_count(c->aio));
+  if (sent_too_much(c)) {
+    net__unhold(c);
+    return;
+  }
   read_on(c);
 }
