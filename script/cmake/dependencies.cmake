@@ -7,6 +7,7 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(HWLOC REQUIRED hwloc)
 pkg_check_modules(JANSSON REQUIRED jansson)
 pkg_check_modules(INIH REQUIRED inih)
+pkg_check_modules(MUNGE REQUIRED munge)
 
 find_path(NNG_INCLUDE_DIR nng/nng.h REQUIRED)
 find_path(MBEDTLS_INCLUDE_DIR mbedtls/md.h REQUIRED)
@@ -21,6 +22,7 @@ hato_find(NNG nng)
 hato_find(HWLOC hwloc ${HWLOC_LIBRARY_DIRS})
 hato_find(JANSSON jansson ${JANSSON_LIBRARY_DIRS})
 hato_find(INIH inih ${INIH_LIBRARY_DIRS})
+hato_find(MUNGE munge ${MUNGE_LIBRARY_DIRS})
 hato_find(MBEDTLS mbedtls)
 hato_find(MBEDX509 mbedx509)
 hato_find(MBEDCRYPTO mbedcrypto)
@@ -29,15 +31,15 @@ find_library(UDEV_SHARED NAMES libudev.so REQUIRED) # of hwloc's archive; it has
 add_library(hato_deps INTERFACE) # headers only
 target_include_directories(hato_deps SYSTEM INTERFACE
   ${NNG_INCLUDE_DIR} ${MBEDTLS_INCLUDE_DIR} ${UTHASH_INCLUDE_DIR}
-  ${HWLOC_INCLUDE_DIRS} ${JANSSON_INCLUDE_DIRS} ${INIH_INCLUDE_DIRS})
+  ${HWLOC_INCLUDE_DIRS} ${JANSSON_INCLUDE_DIRS} ${INIH_INCLUDE_DIRS} ${MUNGE_INCLUDE_DIRS})
 
 add_library(hato_deps_shared INTERFACE)
 target_link_libraries(hato_deps_shared INTERFACE
-  -Wl,--as-needed ${NNG_SHARED} ${HWLOC_SHARED} ${JANSSON_SHARED} ${INIH_SHARED} ${MBEDCRYPTO_SHARED} m dl)
+  -Wl,--as-needed ${NNG_SHARED} ${HWLOC_SHARED} ${JANSSON_SHARED} ${INIH_SHARED} ${MUNGE_SHARED} ${MBEDCRYPTO_SHARED} m dl)
 
 add_library(hato_deps_archive INTERFACE)
 target_link_libraries(hato_deps_archive INTERFACE
-  ${NNG_ARCHIVE} ${HWLOC_ARCHIVE} ${JANSSON_ARCHIVE} ${INIH_ARCHIVE}
+  ${NNG_ARCHIVE} ${HWLOC_ARCHIVE} ${JANSSON_ARCHIVE} ${INIH_ARCHIVE} ${MUNGE_ARCHIVE}
   ${MBEDTLS_ARCHIVE} ${MBEDX509_ARCHIVE} ${MBEDCRYPTO_ARCHIVE}
   -Wl,--as-needed ${UDEV_SHARED} m dl)
 
