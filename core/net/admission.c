@@ -234,7 +234,7 @@ void net__admission_begin(net_listener *l, nng_stream *s) {
     admission_fail(l, &err);
     return;
   }
-  if (net__conn_new(s, l->kind != NET_WS, &c, &err) != HATO_OK) {
+  if (net__conn_new(s, l->kind, &c, &err) != HATO_OK) {
     free(a);
     admission_fail(l, &err);
     return;

@@ -2,6 +2,7 @@
 #include "net/dial.h"
 #include "base/clock.h"
 #include "base/io.h"
+#include "net/tls.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,7 +23,8 @@ static int connect_once(net__dial *d) {
   int rv = nng_stream_dialer_alloc(&dialer, d->url);
   if (rv != 0) return rv;
   if (d->kind != NET_LOCAL) (void)nng_stream_dialer_set_bool(dialer, NNG_OPT_TCP_NODELAY, true);
-  if (d->kind == NET_WS) (void)nng_stream_dialer_set_size(dialer, NNG_OPT_WS_RECVMAXFRAME, NET_WS_FRAME);
+  if (net__is_ws(d->kind)) (void)nng_stream_dialer_set_size(dialer, NNG_OPT_WS_RECVMAXFRAME, NET_WS_FRAME);
+  if (net__is_tls(d->kind)) (void)nng_stream_dialer_set_ptr(dialer, NNG_OPT_TLS_CONFIG, d->tls);
   nng_aio_set_timeout(d->aio, time_left(d));
   nng_stream_dialer_dial(dialer, d->aio);
   nng_aio_wait(d->aio);
@@ -47,6 +49,7 @@ uint64_t net__dial_pause(uint64_t *wait, uint64_t most) {
 }
 
 static hato_status connect_words(const net__dial *d, int rv, hato_error *err) {
+  if (net__tls_failure(d->kind, rv)) return net__tls_refused(d->url, d->auth->certificate, rv, err);
   if (rv == NNG_EAGAIN) return hato__fail(err, HATO_TIMED_OUT, "%s: too many others are dialling", d->url);
   if (rv == NNG_ECONNREFUSED || rv == NNG_ENOENT)
     return hato__fail(err, HATO_REFUSED, "%s: nobody listens there", d->url);
@@ -78,8 +81,8 @@ static int move(net__dial *d, bool send, void *at, size_t n, nng_duration ms) {
 static int receive(net__dial *d, void *at, size_t n) {
   for (;;) {
     nng_duration left = time_left(d);
-    int rv = move(d, false, at, n, d->kind == NET_WS && left > LOOK_MS ? LOOK_MS : left);
-    if (rv != NNG_ETIMEDOUT || d->kind != NET_WS || left <= LOOK_MS) return rv;
+    int rv = move(d, false, at, n, net__is_ws(d->kind) && left > LOOK_MS ? LOOK_MS : left);
+    if (rv != NNG_ETIMEDOUT || !net__is_ws(d->kind) || left <= LOOK_MS) return rv;
     rv = move(d, true, d->body, 0, time_left(d));
     if (rv != 0) return rv;
   }
@@ -89,7 +92,7 @@ static hato_status transfer(net__dial *d, bool send, void *bytes, size_t n, hato
   uint8_t *at = bytes;
   while (n > 0) {
     int rv = send ? move(d, true, at, n, time_left(d)) : receive(d, at, n);
-    if (rv == NNG_ECONNREFUSED || (rv == NNG_ETIMEDOUT && !connected(d))) return connect_words(d, rv, err);
+    if (rv == NNG_ECONNREFUSED || net__tls_failure(d->kind, rv) || (rv == NNG_ETIMEDOUT && !connected(d))) return connect_words(d, rv, err);
     if (rv == NNG_ETIMEDOUT)
       return hato__fail(err, HATO_TIMED_OUT, "%s: connected, but not answered in time", d->url);
     if (rv == NNG_ECONNSHUT || rv == NNG_ECLOSED || rv == NNG_ECONNRESET)
@@ -200,15 +203,21 @@ hato_status net__dial_open(net__dial *d, const char *url, proto_role role, const
   hato_status st = net__url_check(url, &d->kind, err);
   if (st == HATO_OK) st = net__url_names_port(url, d->kind, err);
   if (st != HATO_OK || (st = net_init(err)) != HATO_OK) return st;
+  if (net__is_tls(d->kind)) st = net__tls_client(url, auth != NULL ? auth->certificate : NULL, &d->tls, err);
+  if (st != HATO_OK) return st;
   int rv = nng_aio_alloc(&d->aio, NULL, NULL);
-  return rv == 0 ? HATO_OK : net__fail_nng(err, rv, "%s", url);
+  if (rv == 0) return HATO_OK;
+  net__dial_close(d);
+  return net__fail_nng(err, rv, "%s", url);
 }
 
 void net__dial_close(net__dial *d) {
   nng_aio_free(d->aio);
   nng_stream_free(d->stream);
+  if (d->tls != NULL) nng_tls_config_free(d->tls);
   d->aio = NULL;
   d->stream = NULL;
+  d->tls = NULL;
 }
 
 hato_status net__dial_attempt(net__dial *d, int *nng, hato_error *err) {
@@ -221,7 +230,7 @@ hato_status net__dial_attempt(net__dial *d, int *nng, hato_error *err) {
 
 hato_status net__dial_take(net__dial *d, net_conn **out, hato_error *err) {
   net_conn *c;
-  hato_status st = net__conn_new(d->stream, d->kind != NET_WS, &c, err);
+  hato_status st = net__conn_new(d->stream, d->kind, &c, err);
   d->stream = NULL;
   if (st == HATO_OK) {
     c->peer = (net_peer){.role = d->role, .method = d->method, .local = d->kind == NET_LOCAL};

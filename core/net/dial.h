@@ -10,6 +10,7 @@ typedef struct net__dial {
   proto_role role;
   const net_auth *auth;
   uint64_t deadline; /* of the attempt, clock */
+  struct nng_tls_config *tls; /* NULL: plain */
   nng_aio *aio;      /* stopped by another thread, the attempt fails at once (CANCELLED) */
   nng_stream *stream;
   proto_method method;

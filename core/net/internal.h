@@ -61,6 +61,7 @@ struct net_conn {
   bool started;
   bool ended;  /* the aio comes with the end */
   bool direct; /* a plain socket: a send that can be done at once is done at once */
+  bool ws;     /* a WebSocket */
 
   /* the reader's */
   bool discard;  /* refused: what comes is dropped */
@@ -100,7 +101,11 @@ hato_status net__status(int nng);
 hato_status net__fail_nng(hato_error *err, int nng, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-typedef enum net__kind { NET_LOCAL, NET_TCP, NET_WS } net__kind;
+typedef enum net__kind { NET_LOCAL, NET_TCP, NET_WS, NET_TLS, NET_WSS } net__kind;
+static inline bool net__is_ws(net__kind kind) { return kind == NET_WS || kind == NET_WSS; }
+static inline bool net__is_tls(net__kind kind) { return kind == NET_TLS || kind == NET_WSS; }
+/* What a send that is taken back does no harm to: with TLS it ends the connection. */
+static inline bool net__is_direct(net__kind kind) { return kind == NET_LOCAL || kind == NET_TCP; }
 
 /* ---- url.c ---- */
 hato_status net__url_check(const char *url, net__kind *kind, hato_error *err);
@@ -109,7 +114,7 @@ hato_status net__url_names_port(const char *url, net__kind kind, hato_error *err
 
 /* ---- conn.c ---- */
 /* Takes the stream, also when it fails. */
-hato_status net__conn_new(nng_stream *stream, bool direct, net_conn **out, hato_error *err);
+hato_status net__conn_new(nng_stream *stream, net__kind kind, net_conn **out, hato_error *err);
 void net__conn_init(net_conn *c);
 void net__conn_clear(net_conn *c); /* buffers and aios */
 bool net__hold(net_conn *c);       /* false: it is closing */

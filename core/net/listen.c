@@ -3,6 +3,7 @@
 #include "net/listener.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "net/tls.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -104,21 +105,23 @@ static char *real_url(const char *url, net__kind kind, nng_stream_listener *sl) 
   const char *host = u->u_hostname != NULL ? u->u_hostname : "";
   bool bare6 = strchr(host, ':') != NULL && host[0] != '[';
   char *real = hato__printf("%s://%s%s%s:%d%s", u->u_scheme, bare6 ? "[" : "", host, bare6 ? "]" : "", port,
-                            kind == NET_WS && u->u_path != NULL ? u->u_path : "");
+                            net__is_ws(kind) && u->u_path != NULL ? u->u_path : "");
   nng_url_free(u);
   return real;
 }
 
-static hato_status open_listener(net_listener *l, const char *url, hato_error *err) {
+static hato_status open_listener(net_listener *l, const char *url, const net_identity *identity, hato_error *err) {
   int rv;
   if ((rv = nng_stream_listener_alloc(&l->sl, url)) != 0) return net__fail_nng(err, rv, "%s", url);
   if (l->kind == NET_LOCAL) /* has no meaning for an abstract socket, and does no harm */
     rv = nng_stream_listener_set_int(l->sl, NNG_OPT_IPC_PERMISSIONS, 0600);
   else
     rv = nng_stream_listener_set_bool(l->sl, NNG_OPT_TCP_NODELAY, true);
-  if (l->kind == NET_WS) /* what a stranger may have us hold */
+  if (net__is_ws(l->kind)) /* what a stranger may have us hold */
     (void)nng_stream_listener_set_size(l->sl, NNG_OPT_WS_RECVMAXFRAME, NET_WS_FRAME);
   if (rv != 0 && rv != NNG_ENOTSUP) return net__fail_nng(err, rv, "%s", url);
+  if (net__is_tls(l->kind) && (rv = nng_stream_listener_set_ptr(l->sl, NNG_OPT_TLS_CONFIG, identity->tls)) != 0)
+    return net__fail_nng(err, rv, "%s", url);
   if ((rv = nng_aio_alloc(&l->accept, accepted, l)) != 0 || (rv = nng_aio_alloc(&l->tick, ticked, l)) != 0)
     return net__fail_nng(err, rv, "%s", url);
   if ((rv = nng_stream_listener_listen(l->sl)) != 0)
@@ -135,6 +138,8 @@ hato_status net_listen(const char *url, const net_auth *auth, const hato__log *l
   if (st != HATO_OK || (st = net_init(err)) != HATO_OK) return st;
   if (kind != NET_LOCAL && (auth == NULL || !auth->have_secret))
     return hato__fail(err, HATO_INVALID, "%s: to listen for other hosts takes a secret, there is none", url);
+  if (net__is_tls(kind) && auth->identity == NULL)
+    return hato__fail(err, HATO_INVALID, "%s: to listen with TLS takes a certificate, there is none", url);
   net_listener *l = calloc(1, sizeof *l);
   if (l == NULL) return hato__fail(err, HATO_NO_MEMORY, "%s: no memory", url);
   *l = (net_listener){.kind = kind, .admitted = admitted, .arg = arg};
@@ -144,7 +149,8 @@ hato_status net_listen(const char *url, const net_auth *auth, const hato__log *l
   pthread_cond_init(&l->quiet, NULL);
   net__crowd_init(l);
   net__refusals_init(l);
-  st = open_listener(l, url, err);
+  st = open_listener(l, url, l->auth.identity, err);
+  l->auth.identity = NULL; /* the stream listener has what it needs of it */
   if (st != HATO_OK) {
     net_listener_close(l);
     return st;

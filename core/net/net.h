@@ -19,6 +19,7 @@
 #define HATO_NET_H
 
 #include "base/buf.h"
+#include "base/credential.h"
 #include "base/log.h"
 #include "hato/status.h"
 #include "proto/message.h"
@@ -75,10 +76,48 @@ typedef struct net_ops {
   void (*closed)(void *owner, net_conn *c, hato_status why, const char *words);
 } net_ops;
 
+/* ---- certificates ----
+ * What a dispatcher proves over TLS that it is. Any thread; one identity serves any number of listeners, and may be
+ * freed while they live. Its key is in NNG's configuration alone: what it was made in or read into is wiped. */
+typedef struct net_identity net_identity;
+
+/* A new key (ECDSA on P-256) that no file ever holds, and a certificate for it, signed by itself: valid for ten years
+ * from a day ago, for the name hato- and 16 random digits. Who believes in it believes in no other, whatever its
+ * names. NO_MEMORY; INTERNAL. Takes some milliseconds. */
+hato_status net_identity_make(net_identity **out, hato_error *err);
+
+/* Reads a certificate of a CA (or one that signed itself) and its key, all PEM.
+ * certificate: the dispatcher's own first, then those that lead to its CA; at least the next, unless `ca` is given.
+ * key: not encrypted, or encrypted with a pass phrase, which `pass` is asked for then, once, on the caller's thread.
+ * It puts at most n bytes with their zero into buf, which is wiped later; its failure is the load's.
+ * NOT_FOUND, SYSTEM: no such file, or not readable. PERMISSION: the key belongs to another user or others may read
+ * it; or the pass phrase is wrong. TOO_LARGE: the CA's certificate is too large for a credential. INVALID: not PEM,
+ * the key is not the certificate's, none vouches for it, it expired or is not valid yet, it has no name, it is not
+ * meant for servers. Blocks on files. */
+typedef struct net_identity_files {
+  const char *certificate;
+  const char *key;
+  const char *ca; /* whom peers are to believe in; NULL: the next certificate behind the own one */
+  hato_status (*pass)(void *arg, char *buf, size_t n, hato_error *err); /* NULL: none can be asked */
+  void *pass_arg;
+} net_identity_files;
+hato_status net_identity_load(const net_identity_files *f, net_identity **out, hato_error *err);
+
+/* What peers are to know of it, for their credentials; all live as long as the identity. The name is the first DNS
+ * name, or else the common name; the fingerprint is the SHA-256 of the certificate's DER; the anchor is the DER of
+ * the certificate by which peers verify it. */
+const hato__certificate *net_identity_certificate(const net_identity *id);
+const char *net_identity_name(const net_identity *id);
+const uint8_t *net_identity_fingerprint(const net_identity *id); /* 32 bytes */
+const uint8_t *net_identity_anchor(const net_identity *id, size_t *n);
+void net_identity_free(net_identity *id); /* NULL is fine */
+
 /* How peers prove themselves. The secret is copied. */
 typedef struct net_auth {
   bool have_secret;
   uint8_t secret[32];
+  const hato__certificate *certificate; /* who dials tls+tcp and wss: the dispatcher's; borrowed for the dial */
+  const net_identity *identity;         /* who listens on them: its own; borrowed for the call */
 } net_auth;
 
 typedef struct net_peer {
@@ -93,7 +132,8 @@ typedef struct net_peer {
  * ipc backlog, refused until `patient` ms passed). The connection is idle until net_start.
  * REFUSED/UNREACHABLE/TIMED_OUT: nobody there; RESET: closed before it admitted us (also
  * retried for as long as refused is); ADDRESS_INVALID: the URL; PEER_AUTH: refused, with the peer's words;
- * PROTOCOL: other version, or not hato. */
+ * PROTOCOL: other version, or not hato. Of tls+tcp and wss it is the certificate's name that is verified, not the
+ * URL's host: a tunnel has another. Who has another certificate: PEER_AUTH. */
 hato_status net_dial(const char *url, proto_role role, const net_auth *auth, unsigned timeout_ms, unsigned patient_ms,
                      net_conn **out, hato_error *err);
 
@@ -121,7 +161,8 @@ hato_status net_dial_any(const net_dialling *o, net_conn **out, hato_error *err)
  * log (ids ACCEPT-PAUSED, ACCEPT-RESUMED). Connections that do not finish their admission
  * in 10 s are closed; whoever is not admitted is logged (PEER-REFUSED), as is an admitted
  * peer whose bytes make no sense (PEER-ERROR). The log is copied, and used for as long as
- * connections of the listener live. tcp and ws URLs take a secret (INVALID). */
+ * connections of the listener live. All but Unix sockets take
+ * a secret, tls+tcp and wss an identity besides (INVALID). */
 typedef void net_admitted(void *arg, net_conn *c);
 hato_status net_listen(const char *url, const net_auth *auth, const hato__log *log, net_admitted *admitted, void *arg,
                        net_listener **out, hato_error *err);

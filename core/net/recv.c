@@ -190,7 +190,7 @@ static hato_status post(net_conn *c, hato_error *err) {
   iov[n++] = (nng_iov){.iov_buf = c->buf + c->len, .iov_len = room};
   net__ref(c); /* the callback may come, and release the connection, before this ends */
   nng_aio_set_iov(c->aio, n, iov);
-  if (!c->direct) nng_aio_set_timeout(c->aio, c->quiet ? NNG_DURATION_INFINITE : QUIET_MS);
+  if (c->ws) nng_aio_set_timeout(c->aio, c->quiet ? NNG_DURATION_INFINITE : QUIET_MS);
   bool quiet = c->quiet; /* the reader's, who may be another when this is posted */
   nng_stream_recv(c->stream, c->aio);
   if (quiet) probe(c);
@@ -293,7 +293,7 @@ void net__received(void *conn) {
     return;
   }
   int rv = nng_aio_result(c->aio);
-  c->quiet = !c->direct && rv == NNG_ETIMEDOUT && !net__closing(c);
+  c->quiet = c->ws && rv == NNG_ETIMEDOUT && !net__closing(c);
   if (rv != 0 && !c->quiet) {
     stream_ended(c, atomic_load(&c->lost) ? NNG_ECONNSHUT : rv);
     net__unhold(c);

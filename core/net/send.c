@@ -72,7 +72,7 @@ static progress wait_for_room(net_conn *c) {
   }
   net__ref(c); /* as in the reader's post */
   unsigned n = gather(c, iov);
-  nng_aio_set_iov(c->wait_aio, c->direct ? n : cut(iov, n), iov);
+  nng_aio_set_iov(c->wait_aio, c->ws ? cut(iov, n) : n, iov);
   nng_stream_send(c->stream, c->wait_aio);
   if (net__closing(c)) nng_aio_cancel(c->wait_aio);
   net__unref(c);

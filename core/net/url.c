@@ -86,6 +86,7 @@ static hato_status check_path(const char *url, hato_error *err) {
 hato_status net__url_check(const char *url, net__kind *kind, hato_error *err) {
   static const char *const local[] = {"ipc://", "unix://", "abstract://", NULL};
   static const char *const tcp[] = {"tcp://", "tcp4://", "tcp6://", NULL};
+  static const char *const tls[] = {"tls+tcp://", "tls+tcp4://", "tls+tcp6://", NULL};
   *kind = NET_LOCAL;
   if (url == NULL) return hato__fail(err, HATO_INVALID, "no URL");
   if (has_scheme(url, local)) return check_path(url, err);
@@ -93,5 +94,10 @@ hato_status net__url_check(const char *url, net__kind *kind, hato_error *err) {
   if (has_scheme(url, tcp)) return check_tcp(url, err);
   *kind = NET_WS;
   if (strncmp(url, "ws://", 5) == 0) return check_tcp(url, err);
-  return hato__fail(err, HATO_ADDRESS_INVALID, "%s: not a URL hato knows, want ipc, abstract, tcp or ws", url);
+  *kind = NET_TLS;
+  if (has_scheme(url, tls)) return check_tcp(url, err);
+  *kind = NET_WSS;
+  if (strncmp(url, "wss://", 6) == 0) return check_tcp(url, err);
+  return hato__fail(err, HATO_ADDRESS_INVALID,
+                    "%s: not a URL hato knows, want ipc, abstract, tcp, tls+tcp, ws or wss", url);
 }

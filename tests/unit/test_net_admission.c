@@ -381,7 +381,7 @@ UNIT_TEST(addresses) {
   ck_assert_int_eq(net_listen(url, NULL, NULL, host_admitted, NULL, &l, &err), HATO_ADDRESS_INVALID);
   ck_assert_int_eq(net_dial("gopher://x", PROTO_ROLE_CLIENT, NULL, 1000, 0, &c, &err), HATO_ADDRESS_INVALID);
   ck_assert_ptr_nonnull(strstr(err.text, "gopher://x"));
-  ck_assert_ptr_nonnull(strstr(err.text, "ipc, abstract, tcp or ws"));
+  ck_assert_ptr_nonnull(strstr(err.text, "ipc, abstract, tcp, tls+tcp, ws or wss"));
   ck_assert_int_eq(net_dial("tcp://127.0.0.1", PROTO_ROLE_CLIENT, NULL, 1000, 0, &c, &err),
                    HATO_ADDRESS_INVALID);
   ck_assert_int_eq(net_dial("ipc:///tmp/hato-nobody", PROTO_ROLE_CLIENT, NULL, 1000, 0, &c, &err),

@@ -1,0 +1,429 @@
+/* net over TLS: who is believed and who is not, through real connections; and the certificates that are read. */
+#include "unit/certs.h"
+#include "unit/net_help.h"
+
+#include <mbedtls/error.h>
+#include <mbedtls/net_sockets.h>
+#include <mbedtls/ssl.h>
+
+#define PASS "open sesame"
+
+/* One key, encrypted with the pass phrase above, as openssl writes it: in its old form and in PKCS #8. */
+static const char old_key[] = "-----BEGIN EC PRIVATE KEY-----\n"
+                              "Proc-Type: 4,ENCRYPTED\n"
+                              "DEK-Info: AES-256-CBC,02889A3165C4EE152B5C3BD8206542DF\n"
+                              "\n"
+                              "xZ/JwCM3voiI7HLch1odyebsL+DIY/gL4ySlnP8LD0ToZf3yMDIFcIbfMtbZDfvA\n"
+                              "miSx7ReA/wwVJAWGCkFdfGDwjlHNvmDC3r7FBEFAeN3hRXYbeVEq1pgguYIOv3hz\n"
+                              "MJSadadJY2eB7ridn1pLJo9gH22VlYw80ZkQG8yMQmw=\n"
+                              "-----END EC PRIVATE KEY-----\n";
+
+/* ---- hosts and dials ---- */
+
+static net_identity *make(void) {
+  hato_error err;
+  net_identity *id;
+  hato_status st = net_identity_make(&id, &err);
+  ck_assert_msg(st == HATO_OK, "%s", err.text);
+  return id;
+}
+
+static net_identity *load_ok(const net_identity_files *f) {
+  hato_error err;
+  net_identity *id;
+  hato_status st = net_identity_load(f, &id, &err);
+  ck_assert_msg(st == HATO_OK, "%s", err.text);
+  return id;
+}
+
+static void host_with(host *h, const char *scheme, const net_identity *id) {
+  memset(h, 0, sizeof *h);
+  h->echo = true;
+  h->auth.identity = id;
+  h->auth.certificate = net_identity_certificate(id);
+  host_listen(h, scheme);
+}
+
+/* Dials and is to be refused, in these words. */
+static void dial_fails(const char *url, const hato__certificate *trust, hato_status want, const char *words) {
+  hato_error err = {0};
+  net_auth auth = {.have_secret = true, .certificate = trust};
+  net_conn *c;
+  memset(auth.secret, 0x5a, sizeof auth.secret);
+  hato_status st = net_dial(url, PROTO_ROLE_CLIENT, &auth, 10000, 0, &c, &err);
+  ck_assert_msg(st == want, "%d %s", st, err.text);
+  ck_assert_msg(strstr(err.text, words) != NULL, "%s", err.text);
+  ck_assert_ptr_null(c);
+}
+
+static void end_ours(end *e) {
+  net_close(e->c, HATO_OK, "done");
+  end_free(e);
+}
+
+/* Frames there and back, small and large. */
+static void converse(host *h, const char *url) {
+  hato_error err;
+  net_conn *c;
+  end e;
+  hato_status st = net_dial(url, PROTO_ROLE_CLIENT, &h->auth, 10000, 1000, &c, &err);
+  ck_assert_msg(st == HATO_OK, "%s", err.text);
+  end_init(&e);
+  e.next = 1;
+  end_start(&e, c);
+  uint32_t n = 0;
+  for (; n < 200; n++) end_put(&e, n + 1, 4 + n);
+  end_put(&e, ++n, 200000);
+  end_put(&e, ++n, 20000);
+  net_wake(e.c);
+  WAIT_FOR(e.frames == n);
+  ck_assert_uint_eq(net_peer_of(c)->local, false);
+  ck_assert_uint_eq(net_peer_of(c)->method, PROTO_METHOD_SECRET);
+  end_ours(&e);
+  WAIT_FOR(h->admitted == 1);
+  end_free(&h->ends[0]);
+}
+
+static void round_trip(const char *scheme) {
+  host h;
+  net_identity *id = make();
+  host_with(&h, scheme, id);
+  ck_assert_int_eq(strncmp(h.url, scheme, strlen(scheme)), 0);
+  converse(&h, h.url);
+  host_close(&h);
+  net_identity_free(id);
+}
+
+UNIT_TEST_LIMIT(made_identity_over_tls, 20) { round_trip("tls+tcp"); }
+UNIT_TEST_LIMIT(made_identity_over_wss, 20) { round_trip("wss"); }
+
+UNIT_TEST(url_may_name_another_host) {
+  host h;
+  char url[64];
+  net_identity *id = make();
+  host_with(&h, "tls+tcp", id);
+  net_identity_free(make()); /* others come and go */
+  snprintf(url, sizeof url, "tls+tcp://localhost%s", strrchr(h.url, ':'));
+  converse(&h, url);
+  host_close(&h);
+  net_identity_free(id);
+}
+
+UNIT_TEST(identity_may_go_before_its_listener) {
+  host h;
+  net_identity *id = make();
+  hato__certificate trust = *net_identity_certificate(id);
+  host_with(&h, "tls+tcp", id);
+  net_identity_free(id);
+  h.auth.certificate = &trust;
+  converse(&h, h.url);
+  host_close(&h);
+}
+
+UNIT_TEST(identities_differ) {
+  net_identity *a = make(), *b = make();
+  size_t n, m;
+  const uint8_t *at = net_identity_anchor(a, &n), *bt = net_identity_anchor(b, &m);
+  ck_assert_uint_le(n, HATO__ANCHOR_MAX);
+  ck_assert(n != m || memcmp(at, bt, n) != 0);
+  ck_assert_str_ne(net_identity_name(a), net_identity_name(b));
+  ck_assert_uint_eq(strlen(net_identity_name(a)), 21);
+  ck_assert_mem_ne(net_identity_fingerprint(a), net_identity_fingerprint(b), HATO__FINGERPRINT_BYTES);
+  mbedtls_x509_crt crt;
+  mbedtls_x509_crt_init(&crt);
+  ck_assert_int_eq(mbedtls_x509_crt_parse_der(&crt, at, n), 0);
+  ck_assert_int_eq(crt.ca_istrue, 0);
+  ck_assert_int_eq(mbedtls_x509_time_is_past(&crt.valid_to), 0);
+  mbedtls_x509_crt_free(&crt);
+  net_identity_free(a);
+  net_identity_free(b);
+}
+
+/* ---- who is not believed ---- */
+
+static void nobody_came(host *h) {
+  ck_assert_uint_eq(h->admitted, 0);
+  host_close(h);
+}
+
+static void impostor(const char *scheme) {
+  host h;
+  net_identity *ours = make(), *other = make();
+  host_with(&h, scheme, other);
+  dial_fails(h.url, net_identity_certificate(ours), HATO_PEER_AUTH, net_identity_name(ours));
+  nobody_came(&h);
+  net_identity_free(ours);
+  net_identity_free(other);
+}
+/* As a relay that ends TLS between two honest ends. */
+UNIT_TEST(another_certificate_over_tls) { impostor("tls+tcp"); }
+UNIT_TEST(another_certificate_over_wss) { impostor("wss"); }
+
+UNIT_TEST(another_certificate_of_the_same_names) {
+  host h;
+  cert c;
+  cert_dir d;
+  net_identity *ours = make();
+  cert_spec s = {.cn = net_identity_name(ours), .dns = net_identity_name(ours), .ca = true};
+  cert_make(&c, &s, NULL);
+  cert_dir_open(&d);
+  net_identity_files f = {.certificate = cert_file(&d, 0644, c.pem, NULL, NULL),
+                          .key = cert_file(&d, 0600, c.key_pem, NULL, NULL)};
+  net_identity *other = load_ok(&f);
+  ck_assert_str_eq(net_identity_name(other), net_identity_name(ours));
+  host_with(&h, "tls+tcp", other);
+  dial_fails(h.url, net_identity_certificate(ours), HATO_PEER_AUTH, "another certificate than the dispatcher");
+  dial_fails(h.url, net_identity_certificate(ours), HATO_PEER_AUTH, h.url);
+  nobody_came(&h);
+  net_identity_free(ours);
+  net_identity_free(other);
+  cert_dir_close(&d);
+  cert_free(&c);
+}
+
+UNIT_TEST(another_name) {
+  host h;
+  net_identity *id = make();
+  hato__certificate trust = *net_identity_certificate(id);
+  trust.name[5] = trust.name[5] == '0' ? '1' : '0';
+  host_with(&h, "tls+tcp", id);
+  dial_fails(h.url, &trust, HATO_PEER_AUTH, trust.name);
+  nobody_came(&h);
+  net_identity_free(id);
+}
+
+UNIT_TEST(no_certificate_to_believe_in) {
+  hato__certificate none = {0};
+  dial_fails("tls+tcp://127.0.0.1:1", NULL, HATO_PEER_AUTH, "names no certificate");
+  dial_fails("wss://127.0.0.1:1", &none, HATO_PEER_AUTH, "names no certificate");
+}
+
+UNIT_TEST(listening_takes_an_identity) {
+  hato_error err;
+  net_auth auth = {.have_secret = true};
+  net_listener *l;
+  ck_assert_int_eq(net_listen("tls+tcp://127.0.0.1:0", &auth, NULL, host_admitted, NULL, &l, &err), HATO_INVALID);
+  ck_assert_ptr_nonnull(strstr(err.text, "certificate"));
+  ck_assert_ptr_null(l);
+}
+
+UNIT_TEST(plain_and_tls_do_not_mix) {
+  host h;
+  char url[64];
+  net_identity *id = make();
+  host_with(&h, "tls+tcp", id);
+  snprintf(url, sizeof url, "tcp%s", h.url + 7);
+  hato_error err;
+  net_conn *c;
+  ck_assert_int_ne(net_dial(url, PROTO_ROLE_CLIENT, &h.auth, 10000, 0, &c, &err), HATO_OK);
+  nobody_came(&h);
+  host_with(&h, "tcp", id);
+  snprintf(url, sizeof url, "tls+%s", h.url);
+  dial_fails(url, net_identity_certificate(id), HATO_PEER_AUTH, "does not speak TLS");
+  WAIT_FOR(h.refused > 0);
+  nobody_came(&h);
+  net_identity_free(id);
+}
+
+/* A peer with mbedTLS alone, which speaks no newer version than this. */
+static int handshake_of(const host *h, int minor) {
+  mbedtls_ssl_context ssl;
+  mbedtls_ssl_config conf;
+  mbedtls_net_context fd = {.fd = raw_connect(h)};
+  mbedtls_ssl_init(&ssl);
+  mbedtls_ssl_config_init(&conf);
+  ck_assert_int_eq(mbedtls_ssl_config_defaults(&conf, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM,
+                                               MBEDTLS_SSL_PRESET_DEFAULT),
+                   0);
+  mbedtls_ssl_conf_min_version(&conf, MBEDTLS_SSL_MAJOR_VERSION_3, MBEDTLS_SSL_MINOR_VERSION_1);
+  mbedtls_ssl_conf_max_version(&conf, MBEDTLS_SSL_MAJOR_VERSION_3, minor);
+  mbedtls_ssl_conf_authmode(&conf, MBEDTLS_SSL_VERIFY_NONE);
+  mbedtls_ssl_conf_rng(&conf, cert_random, NULL);
+  ck_assert_int_eq(mbedtls_ssl_setup(&ssl, &conf), 0);
+  mbedtls_ssl_set_bio(&ssl, &fd, mbedtls_net_send, mbedtls_net_recv, NULL);
+  int rv = mbedtls_ssl_handshake(&ssl);
+  mbedtls_ssl_free(&ssl);
+  mbedtls_ssl_config_free(&conf);
+  mbedtls_net_free(&fd);
+  return rv;
+}
+
+UNIT_TEST(older_versions_are_refused) {
+  host h;
+  net_identity *id = make();
+  host_with(&h, "tls+tcp", id);
+  ck_assert_int_eq(handshake_of(&h, MBEDTLS_SSL_MINOR_VERSION_3), 0);
+  ck_assert_int_ne(handshake_of(&h, MBEDTLS_SSL_MINOR_VERSION_2), 0);
+  ck_assert_int_ne(handshake_of(&h, MBEDTLS_SSL_MINOR_VERSION_1), 0);
+  nobody_came(&h);
+  net_identity_free(id);
+}
+
+/* ---- certificates of a CA ---- */
+
+typedef struct authority {
+  cert root, middle, leaf, stranger;
+  cert_dir dir;
+  const char *chain, *alone, *key, *root_file, *stranger_file;
+} authority;
+
+static void authority_open(authority *a, const cert_spec *leaf) {
+  cert_make(&a->root, &(cert_spec){.cn = "root", .ca = true}, NULL);
+  cert_make(&a->middle, &(cert_spec){.cn = "middle", .ca = true}, &a->root);
+  cert_make(&a->leaf, leaf, &a->middle);
+  cert_make(&a->stranger, &(cert_spec){.cn = "root", .ca = true}, NULL); /* the same name, another key */
+  cert_dir_open(&a->dir);
+  a->chain = cert_file(&a->dir, 0644, a->leaf.pem, a->middle.pem, NULL);
+  a->alone = cert_file(&a->dir, 0644, a->leaf.pem, NULL, NULL);
+  a->key = cert_file(&a->dir, 0600, a->leaf.key_pem, NULL, NULL);
+  a->root_file = cert_file(&a->dir, 0644, a->stranger.pem, a->root.pem, NULL);
+  a->stranger_file = cert_file(&a->dir, 0644, a->stranger.pem, NULL, NULL);
+}
+
+static void authority_close(authority *a) {
+  cert_dir_close(&a->dir);
+  cert_free(&a->root);
+  cert_free(&a->middle);
+  cert_free(&a->leaf);
+  cert_free(&a->stranger);
+}
+
+static const cert_spec hub = {.cn = "ignored", .dns = "hub.example.org"};
+
+static void speaks(const net_identity *id) {
+  host h;
+  host_with(&h, "tls+tcp", id);
+  converse(&h, h.url);
+  host_close(&h);
+}
+
+UNIT_TEST_LIMIT(chain_of_a_ca, 20) {
+  authority a;
+  authority_open(&a, &hub);
+  net_identity *by_chain = load_ok(&(net_identity_files){.certificate = a.chain, .key = a.key});
+  net_identity *by_root = load_ok(&(net_identity_files){.certificate = a.chain, .key = a.key, .ca = a.root_file});
+  ck_assert_str_eq(net_identity_name(by_chain), "hub.example.org");
+  ck_assert_mem_eq(net_identity_fingerprint(by_chain), net_identity_fingerprint(by_root), HATO__FINGERPRINT_BYTES);
+  size_t n, m;
+  const uint8_t *middle = net_identity_anchor(by_chain, &n), *root = net_identity_anchor(by_root, &m);
+  ck_assert(n != m || memcmp(middle, root, n) != 0);
+  speaks(by_chain);
+  speaks(by_root);
+  /* Of the same CA, for another name. */
+  cert other;
+  cert_make(&other, &(cert_spec){.cn = "x", .dns = "www.example.org"}, &a.middle);
+  net_identity *www =
+      load_ok(&(net_identity_files){.certificate = cert_file(&a.dir, 0644, other.pem, a.middle.pem, NULL),
+                                    .key = cert_file(&a.dir, 0600, other.key_pem, NULL, NULL)});
+  host h;
+  host_with(&h, "tls+tcp", www);
+  dial_fails(h.url, net_identity_certificate(by_root), HATO_PEER_AUTH, "hub.example.org");
+  nobody_came(&h);
+  net_identity_free(www);
+  net_identity_free(by_chain);
+  net_identity_free(by_root);
+  cert_free(&other);
+  authority_close(&a);
+}
+
+static void load_fails(const net_identity_files *f, hato_status want, const char *file, const char *words) {
+  hato_error err = {0};
+  net_identity *id;
+  hato_status st = net_identity_load(f, &id, &err);
+  ck_assert_msg(st == want, "%d %s", st, err.text);
+  ck_assert_msg(strstr(err.text, words) != NULL, "%s", err.text);
+  ck_assert_msg(file == NULL || strstr(err.text, file) != NULL, "%s", err.text);
+  ck_assert_ptr_null(id);
+}
+
+UNIT_TEST(what_is_amiss_is_said) {
+  authority a;
+  authority_open(&a, &hub);
+  const char *junk = cert_file(&a.dir, 0600, "junk\n", NULL, NULL);
+  const char *open_key = cert_file(&a.dir, 0644, a.leaf.key_pem, NULL, NULL);
+  const char *other_key = cert_file(&a.dir, 0600, a.root.key_pem, NULL, NULL);
+  const char *gone = "/tmp/hato-tls-there-is-none";
+#define FILES(...) (&(net_identity_files){__VA_ARGS__})
+  load_fails(FILES(.certificate = a.chain), HATO_INVALID, NULL, "the key is missing");
+  load_fails(FILES(.certificate = gone, .key = a.key), HATO_NOT_FOUND, gone, "No such file");
+  load_fails(FILES(.certificate = a.chain, .key = gone), HATO_NOT_FOUND, gone, "No such file");
+  load_fails(FILES(.certificate = a.chain, .key = a.key, .ca = gone), HATO_NOT_FOUND, gone, "No such file");
+  load_fails(FILES(.certificate = junk, .key = a.key), HATO_INVALID, junk, "no certificate in PEM");
+  load_fails(FILES(.certificate = a.chain, .key = junk), HATO_INVALID, junk, "no private key in PEM");
+  load_fails(FILES(.certificate = a.chain, .key = a.chain), HATO_PERMISSION, a.chain, "mode 0644");
+  load_fails(FILES(.certificate = a.chain, .key = open_key), HATO_PERMISSION, open_key, "chmod 600");
+  load_fails(FILES(.certificate = a.chain, .key = a.dir.path), HATO_INVALID, a.dir.path, "not a plain file");
+  load_fails(FILES(.certificate = a.chain, .key = other_key), HATO_INVALID, other_key, "is not that of");
+  load_fails(FILES(.certificate = a.alone, .key = a.key), HATO_INVALID, a.alone, "stands alone");
+  load_fails(FILES(.certificate = a.chain, .key = a.key, .ca = a.stranger_file), HATO_INVALID, a.stranger_file,
+             "none of those");
+  load_fails(FILES(.certificate = a.alone, .key = a.key, .ca = a.root_file), HATO_INVALID, a.root_file,
+             "none of those");
+  authority_close(&a);
+}
+
+static void leaf_fails(const cert_spec *leaf, const char *words) {
+  authority a;
+  authority_open(&a, leaf);
+  load_fails(FILES(.certificate = a.chain, .key = a.key), HATO_INVALID, a.chain, words);
+  authority_close(&a);
+}
+
+UNIT_TEST(certificates_out_of_time_or_without_a_name) {
+  leaf_fails(&(cert_spec){.cn = "x", .dns = "x.org", .from = -9, .to = -2}, "expired on 20");
+  leaf_fails(&(cert_spec){.cn = "x", .dns = "x.org", .from = 2, .to = 9}, "not valid before 20");
+  leaf_fails(&(cert_spec){.cn = "two words"}, "no name");
+}
+
+UNIT_TEST(common_name_when_there_is_no_other) {
+  authority a;
+  authority_open(&a, &(cert_spec){.cn = "old.example.org"});
+  net_identity *id = load_ok(FILES(.certificate = a.chain, .key = a.key));
+  ck_assert_str_eq(net_identity_name(id), "old.example.org");
+  speaks(id);
+  net_identity_free(id);
+  authority_close(&a);
+}
+
+/* ---- encrypted keys ---- */
+
+typedef struct asked {
+  const char *answer; /* NULL: it gives up */
+  unsigned n;
+} asked;
+
+static hato_status answer(void *arg, char *buf, size_t n, hato_error *err) {
+  asked *a = arg;
+  a->n++;
+  if (a->answer == NULL) return hato__fail(err, HATO_CANCELLED, "nobody there to ask");
+  snprintf(buf, n, "%s", a->answer);
+  return HATO_OK;
+}
+
+static void encrypted(const char *text) {
+  authority a;
+  authority_open(&a, &(cert_spec){.cn = "x", .dns = "hub.example.org", .key_pem = old_key, .pass = PASS});
+  asked yes = {.answer = PASS}, no = {.answer = "wrong"}, nobody = {0};
+  net_identity_files f = {
+      .certificate = a.chain, .key = cert_file(&a.dir, 0600, text, NULL, NULL), .pass = answer, .pass_arg = &yes};
+  net_identity *id = load_ok(&f);
+  ck_assert_uint_eq(yes.n, 1);
+  speaks(id);
+  net_identity_free(id);
+  f.pass_arg = &no;
+  load_fails(&f, HATO_PERMISSION, f.key, "not its pass phrase");
+  ck_assert_uint_eq(no.n, 1);
+  f.pass_arg = &nobody;
+  load_fails(&f, HATO_CANCELLED, NULL, "nobody there to ask");
+  f.pass = NULL;
+  load_fails(&f, HATO_INVALID, f.key, "is encrypted");
+  f.key = a.key; /* is not: nobody is asked */
+  f.pass = answer;
+  net_identity_free(load_ok(&f));
+  ck_assert_uint_eq(nobody.n, 1);
+  authority_close(&a);
+}
+
+UNIT_TEST_LIMIT(encrypted_key_of_the_old_form, 20) { encrypted(old_key); }
+
+UNIT_MAIN("net_tls")
