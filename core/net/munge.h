@@ -3,9 +3,9 @@
  * munged (HATO_MUNGE_SOCKET names the socket of another one).
  *
  * Every call blocks on munged's socket, for 2 s when munged does not answer and at most
- * for 4 s, so none belongs on a thread of NNG: there a desk takes jobs. Any thread may
- * call; each call has a MUNGE context and, for as long as it lasts, a thread of its own,
- * on which no signal is handled.
+ * for 4 s (10 s where there is no /proc), so none belongs on a thread of NNG: there a desk
+ * takes jobs. Any thread may call; each call has a MUNGE context and, for as long as it
+ * lasts, a thread of its own, on which no signal is handled.
  */
 #ifndef HATO_NET_MUNGE_H
 #define HATO_NET_MUNGE_H

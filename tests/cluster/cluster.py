@@ -71,7 +71,7 @@ def why_not():
         return "a cluster is started by root only"
     missing = [name for name in COMMANDS if not shutil.which(name, path=PATH)]
     if missing:
-        return f"not found: {', '.join(missing)} (packages of group `cluster` in script/packages)"
+        return f"not found: {', '.join(missing)} (packages of groups `test` and `cluster` in script/packages)"
     # root in a container need not have the right to namespaces.
     attempt = "mount -t overlay -o lowerdir=/etc:/usr none /mnt && ip link add b0 type bridge && ip link add v0 type veth"
     done = subprocess.run(["unshare", "--mount", "--net", "--uts", "sh", "-ec", attempt], capture_output=True, text=True,
