@@ -87,7 +87,7 @@ bool launchers__get_request(hato__reader *in, launchers__arena *a, launchers_req
   r->secret_way = hato__read_u32(in);
   uint32_t n = 0;
   const uint8_t *secret = hato__read_bytes(in, &n);
-  r->secret = secret != NULL ? launchers__dup(a, secret, n) : NULL;
+  r->secret = secret != NULL ? launchers__dup_secret(a, secret, n) : NULL;
   r->secret_len = n;
   r->secret_env = get_text(in, a);
   r->secret_file = get_text(in, a);

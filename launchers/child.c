@@ -181,6 +181,7 @@ int launchers_host_main(int fd) {
   child *c = calloc(1, sizeof *c);
   if (c == NULL) return 1;
   c->fd = fd;
+  c->in.secret = true;
   serve(c);
   if (c->loaded) launchers__runner_end(&c->runner);
   hato__buf_free(&c->in);

@@ -8,13 +8,12 @@
 
 launchers__kept *launchers__kept_create(const launchers_request *r, const void *record, size_t record_len) {
   launchers__kept *t = calloc(1, sizeof *t);
-  hato__buf b = {0};
+  hato__buf b = {.secret = true};
   if (t == NULL) return NULL;
   /* Encoded and decoded: one code for copying and for sending. */
   launchers__put_request(&b, r);
   hato__reader in = hato__reader_of(b.data, b.failed ? 0 : b.len);
   bool copied = launchers__get_request(&in, &t->mem, &t->r);
-  if (b.data != NULL) explicit_bzero(b.data, b.len);
   hato__buf_free(&b);
   t->id = r->id;
   t->record_len = record_len;
@@ -37,7 +36,6 @@ void launchers__kept_free(launchers__kept *t) {
   if (t == NULL) return;
   for (uint32_t i = 0; t->members != NULL && i < t->r.count; i++) free_member(&t->members[i]);
   free(t->members);
-  if (t->r.secret != NULL) explicit_bzero((void *)(uintptr_t)t->r.secret, t->r.secret_len);
   launchers__arena_free(&t->mem);
   free(t);
 }

@@ -22,6 +22,7 @@ typedef struct launchers__arena {
 } launchers__arena;
 void *launchers__alloc(launchers__arena *a, size_t n); /* zeroed; NULL: no memory */
 char *launchers__dup(launchers__arena *a, const void *s, size_t n);
+char *launchers__dup_secret(launchers__arena *a, const void *s, size_t n); /* in secret memory */
 /* The buffer's text moves into the arena; the buffer is freed. NULL when it had failed. */
 char *launchers__take(launchers__arena *a, hato__buf *b);
 void launchers__arena_free(launchers__arena *a);

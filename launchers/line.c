@@ -165,8 +165,7 @@ static int take_frames(launchers__line *l, launchers__reply *reply, hato_error *
 static bool send_frame(launchers__line *l) {
   launchers__frame_end(&l->out);
   bool sent = launchers__send(l->sock, &l->out);
-  if (l->out.data != NULL) explicit_bzero(l->out.data, l->out.len); /* secrets */
-  hato__buf_clear(&l->out);
+  hato__buf_free(&l->out); /* wiped */
   return sent;
 }
 
@@ -290,6 +289,7 @@ hato_status launchers__line_open(const launchers__line_options *o, launchers__li
   l->o = *o;
   l->pid = -1;
   l->pidfd = l->sock = l->said = -1;
+  l->out.secret = true;
   hato_status rc;
   if (o->builtin != NULL) {
     hato_launcher copy;

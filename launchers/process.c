@@ -25,6 +25,7 @@ static bool overridden(const char *entry, const char *const *add) {
   return false;
 }
 
+/* Ours, less a credential of ours, and what is to be added. */
 static char **environment(launchers__arena *a, const char *const *add) {
   size_t n = 0, extra = 0;
   while (environ != NULL && environ[n] != NULL) n++;
@@ -33,7 +34,7 @@ static char **environment(launchers__arena *a, const char *const *add) {
   if (all == NULL) return NULL;
   size_t k = 0;
   for (size_t i = 0; i < n && environ[i] != NULL; i++) {
-    if (!overridden(environ[i], add)) all[k++] = environ[i];
+    if (!overridden(environ[i], add) && strncmp(environ[i], "HATO_CREDENTIAL=", 16) != 0) all[k++] = environ[i];
   }
   for (size_t i = 0; i < extra; i++) all[k++] = (char *)(uintptr_t)add[i]; /* execve writes to none */
   return all;

@@ -1,5 +1,6 @@
 #include "base/buf.h"
 
+#include "base/secret.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,11 +8,15 @@
 
 void hato__buf_free(hato__buf *b) {
   if (b == NULL) return;
-  free(b->data);
-  *b = (hato__buf){0};
+  if (b->secret)
+    hato__secret_free(b->data, b->cap);
+  else
+    free(b->data);
+  *b = (hato__buf){.secret = b->secret};
 }
 
 void hato__buf_clear(hato__buf *b) {
+  if (b->secret && b->data != NULL) explicit_bzero(b->data, b->cap);
   b->len = 0;
   b->failed = false;
 }
@@ -26,10 +31,21 @@ static void advise(uint8_t *data, size_t cap) {
   if (to > from) (void)madvise((void *)from, to - from, MADV_HUGEPAGE);
 }
 
+/* realloc may leave a copy behind. */
+static uint8_t *larger(hato__buf *b, size_t cap) {
+  if (!b->secret) return realloc(b->data, cap);
+  uint8_t *data = hato__secret_alloc(cap);
+  if (data == NULL) return NULL;
+  if (b->len > 0) memcpy(data, b->data, b->len);
+  hato__secret_free(b->data, b->cap);
+  return data;
+}
+
 bool hato__buf_reserve(hato__buf *b, size_t more) {
+  const size_t least = b->secret ? 4096 : 64;
   if (b->failed) return false;
   if (b->data != NULL && b->cap - b->len >= more) return true;
-  size_t cap = b->cap < 64 ? 64 : b->cap;
+  size_t cap = b->cap < least ? least : b->cap;
   size_t want;
   if (__builtin_add_overflow(b->len, more, &want)) {
     b->failed = true;
@@ -41,7 +57,7 @@ bool hato__buf_reserve(hato__buf *b, size_t more) {
     else
       cap *= 2;
   }
-  uint8_t *data = realloc(b->data, cap);
+  uint8_t *data = larger(b, cap);
   if (data == NULL) {
     b->failed = true;
     return false;
@@ -53,13 +69,11 @@ bool hato__buf_reserve(hato__buf *b, size_t more) {
 }
 
 void hato__buf_consume(hato__buf *b, size_t n) {
-  if (n >= b->len) {
-    b->len = 0;
-    return;
-  }
+  size_t before = b->len;
   if (n == 0) return;
-  memmove(b->data, b->data + n, b->len - n);
-  b->len -= n;
+  b->len -= n < b->len ? n : b->len;
+  if (b->len > 0) memmove(b->data, b->data + n, b->len);
+  if (b->secret && before > 0) explicit_bzero(b->data + b->len, before - b->len);
 }
 
 void hato__buf_printf(hato__buf *b, const char *fmt, ...) {

@@ -15,9 +15,10 @@ typedef struct hato__buf {
   size_t len;
   size_t cap;
   bool failed;
+  bool secret; /* set while it is empty: in secret memory (secret.h), and wiped of all that goes from it */
 } hato__buf;
 
-void hato__buf_free(hato__buf *b);                 /* back to the zero state */
+void hato__buf_free(hato__buf *b);                 /* back to the zero state, secret if it was */
 void hato__buf_clear(hato__buf *b);                /* length 0, not failed, memory kept */
 bool hato__buf_reserve(hato__buf *b, size_t more); /* room for more bytes; false: no memory */
 void hato__buf_consume(hato__buf *b, size_t n);    /* drop n bytes from the start */

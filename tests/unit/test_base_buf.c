@@ -3,9 +3,49 @@
 
 #include "base/blob.h"
 #include "base/buf.h"
+#include "base/env.h"
 
 #include <dirent.h>
 #include <unistd.h>
+
+/* Whether any of the bytes there is not zero. */
+static bool has_anything(const uint8_t *at, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (at[i] != 0) return true;
+  return false;
+}
+
+UNIT_TEST(a_secret_buffer_keeps_nothing_that_went) {
+  hato__buf b = {.secret = true};
+  for (int i = 0; i < 5000; i++) hato__buf_u8(&b, 's');
+  ck_assert(!b.failed);
+  ck_assert_uint_eq(b.len, 5000);
+  for (size_t i = 0; i < b.len; i++) ck_assert_uint_eq(b.data[i], 's');
+  hato__buf_consume(&b, 4000);
+  ck_assert_uint_eq(b.len, 1000);
+  ck_assert(!has_anything(b.data + 1000, b.cap - 1000));
+  hato__buf_consume(&b, 1000);
+  ck_assert(!has_anything(b.data, b.cap));
+  hato__buf_append(&b, "secret", 6);
+  hato__buf_clear(&b);
+  ck_assert(!has_anything(b.data, b.cap));
+  hato__buf_free(&b);
+  ck_assert_ptr_null(b.data);
+  ck_assert(b.secret);
+}
+
+UNIT_TEST(a_wiped_variable_is_gone_from_where_it_stood) {
+  char given[] = "HATO_TEST_SECRET=abc", twice[] = "HATO_TEST_SECRET=again", longer[] = "HATO_TEST_SECRETS=kept";
+  char *mine[] = {given, longer, twice, NULL}, **before = environ;
+  environ = mine;
+  hato__env_wipe("HATO_TEST_SECRET");
+  ck_assert_ptr_null(getenv("HATO_TEST_SECRET"));
+  ck_assert_str_eq(getenv("HATO_TEST_SECRETS"), "kept");
+  ck_assert(!has_anything((const uint8_t *)given + 17, 4));
+  ck_assert(!has_anything((const uint8_t *)twice + 17, 6));
+  environ = before;
+  hato__env_wipe("HATO_TEST_SECRET"); /* that is not there */
+}
 
 UNIT_TEST(integers_are_little_endian) {
   hato__buf b = {0};
