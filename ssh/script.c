@@ -77,18 +77,23 @@ static const char script[] =
     "}\n"
     "stop() { kill -s $1 -- $2 || kill -s $1 ${2#-}; } 2>/dev/null\n"
     /* JOB TAG: which members live here, started by another session? Tasks have the environment of their
-     * daemon, but only it leads its session. */
+     * daemon, but only it leads its session. Daemons let nobody read theirs, and say the same as arguments,
+     * which others could imitate. */
+    "ours() { set -- $(grep -s '^Uid:' \"$1/status\") && [ \"$2\" = \"$(id -u)\" ]; }\n"
     "search() {\n"
     "  set +f\n"
     "  for f in $(grep -lsF " SSH_TAG
     "=\"$2\" /proc/[0-9]*/environ); do f=${f%/environ}; look $1 $2 ${f#/proc/}; done\n"
+    "  for f in $(grep -lsF " SSH_TAG
+    "=\"$2\" /proc/[0-9]*/cmdline); do f=${f%/cmdline}\n"
+    "    if [ ! -r $f/environ ] && ours $f; then look $1 $2 ${f#/proc/}; fi; done\n"
     "  set -f; say searched $1\n"
     "}\n"
     "born() { read -r s <\"/proc/$1/stat\" && set -- ${s##*) } && [ $1 != Z ] && shift 19 && s=$1; } "
     "2>/dev/null\n"
     "look() {\n"
     "  j=$1 t=$2 p=$3 q=\n"
-    "  e=$(tr '\\0' '\\n' <\"/proc/$p/environ\") && born $p && b=$s || return\n"
+    "  e=$(tr '\\0' '\\n' <\"/proc/$p/environ\" || tr '\\0' '\\n' <\"/proc/$p/cmdline\") && born $p && b=$s || return\n"
     "  read -r s <\"/proc/$p/stat\" && set -- ${s##*) }\n"
     "  [ \"$4\" = $p ] || [ -z \"$own\" ] || return\n"
     "  case $nl$e$nl in *\"${nl}" SSH_TAG "=$t$nl\"*) ;; *) return ;; esac\n"

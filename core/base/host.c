@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +51,9 @@ void hato__boot_id(char out[40]) {
 uint64_t hato__process_start(pid_t pid) {
   char path[48], text[1024];
   (void)snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
-  if (pid <= 0 || slurp(path, text, sizeof text) == 0) return 0;
+  if (pid <= 0) return 0;
+  /* Where /proc has hidepid, ours that cannot be dumped are hidden from ourselves, too. */
+  if (slurp(path, text, sizeof text) == 0) return kill(pid, 0) == 0 || errno == EPERM ? HATO__START_UNKNOWN : 0;
   /* The command's name (field 2) may hold blanks and parentheses. */
   const char *at = strrchr(text, ')');
   if (at == NULL || at[1] == 0) return 0;
@@ -63,6 +66,11 @@ uint64_t hato__process_start(pid_t pid) {
     at++;
   }
   return strtoull(at, NULL, 10);
+}
+
+bool hato__process_lives(pid_t pid, uint64_t start_time) {
+  uint64_t start = hato__process_start(pid);
+  return start != 0 && (start == start_time || start == HATO__START_UNKNOWN || start_time == HATO__START_UNKNOWN);
 }
 
 bool hato__self_exe(char *out, size_t n) {

@@ -21,10 +21,13 @@ hato_status hato__make_dir(const char *path, mode_t mode, bool private_dir, hato
 /* Random bytes of the kernel. Never fails on Linux once booted. */
 void hato__random(void *out, size_t n);
 /* This host's name, its boot id and a process's start time (field 22 of
- * /proc/PID/stat, clock ticks since boot; 0: no such process). */
+ * /proc/PID/stat, clock ticks since boot; 0: no such process; unknown: it is there, hidden). */
+#define HATO__START_UNKNOWN UINT64_MAX
 void hato__hostname(char *out, size_t n);
 void hato__boot_id(char out[40]);
 uint64_t hato__process_start(pid_t pid);
+/* Whether the process that began then still lives; of a hidden one, whether any has its number. */
+bool hato__process_lives(pid_t pid, uint64_t start_time);
 /* The path of the running executable, in out; false when /proc does not say. */
 bool hato__self_exe(char *out, size_t n);
 

@@ -21,6 +21,8 @@ static const hato__conf_row rows[] = {
     {.name = "member-env", .type = HATO__CONF_STRING, .metavar = "VAR", .help = "The variable that says which member this is."},
     {.name = "launch", .type = HATO__CONF_INT, .def = "0", .min = 0, .max = INT64_MAX, .metavar = "ID",
      .help = "The launch that started it."},
+    {.name = "mark", .type = HATO__CONF_LIST, .metavar = "NAME=VALUE", .flags = HATO__CONF_HIDDEN,
+     .help = "By what its launcher finds it again; itself puts it there."},
     {.name = "local-dir", .type = HATO__CONF_STRING, .metavar = "DIR", .help = "Where shared objects are kept."},
     {.name = "dial-timeout", .type = HATO__CONF_DURATION, .def = "60s", .min = 1000000, .max = INT64_MAX, .metavar = "T",
      .help = "How long to try to connect, again and again."},

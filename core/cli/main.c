@@ -3,6 +3,7 @@
 
 #include "base/version.h"
 #include "cli/early.h"
+#include "cli/guard.h"
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
@@ -74,6 +75,7 @@ static void keep_heap(void) {
 int main(int argc, char **argv) {
   int code;
   keep_heap();
+  cli_guard(argv);
   /* Executors and launcher hosts touch nothing else of this program: they stay small. */
   if (argc > 1 && cli_early_main(argc, argv, &code)) return code;
   signal(SIGPIPE, SIG_IGN);

@@ -1,5 +1,6 @@
 #include "daemon/daemon.h"
 #include "base/clock.h"
+#include "base/env.h"
 #include "base/error.h"
 #include "base/io.h"
 #include "base/str.h"
@@ -169,6 +170,7 @@ static int dial(daemon_state *d, hato_error *err) {
   while ((rc = daemon_credential(d->o, &auth, err)) == HATO_AGAIN && hato__now() < by)
     if (!pause_a_little(d, RETRY_MS)) break;
   if (rc != HATO_OK) return rc == HATO_INVALID ? DAEMON_EXIT_REFUSED : exit_code_of(rc);
+  hato__env_wipe("HATO_CREDENTIAL");
   uint64_t now = hato__now(), left = now < by ? (by - now) / HATO__MS : 0;
   net_dialling o = {.urls = d->o->urls,
                     .n = d->o->n_urls,

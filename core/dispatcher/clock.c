@@ -53,7 +53,7 @@ static uint64_t look_idle(dispatcher *d, uint64_t now) {
  * together with a condition, and a second is soon enough. */
 static uint64_t look_process(dispatcher *d, uint64_t now) {
   if (!d->while_pid) return UINT64_MAX;
-  if (hato__process_start(d->while_pid) != d->while_start) {
+  if (!hato__process_lives(d->while_pid, d->while_start)) {
     dispatcher_ask(d, "the process it was tied to has ended");
     return UINT64_MAX;
   }

@@ -23,8 +23,7 @@ session_judgement session__judge(const hato__process *p) {
   hato__process_self(&self);
   if (strcmp(p->host, self.host) != 0) return PROCESS_ELSEWHERE;
   if (strcmp(p->boot_id, self.boot_id) != 0) return PROCESS_REBOOTED;
-  uint64_t start = hato__process_start(p->pid);
-  return start != 0 && start == p->start_time ? PROCESS_LIVE : PROCESS_DEAD;
+  return hato__process_lives(p->pid, p->start_time) ? PROCESS_LIVE : PROCESS_DEAD;
 }
 
 void session__describe(const hato__process *p, session_judgement j, char *out, size_t n) {

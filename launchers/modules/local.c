@@ -228,6 +228,17 @@ static int cancel(void *state, const hato_host *h, const hato_launch *launch, co
 
 /* ---- launching ---- */
 
+/* Not by format, which may leave copies behind; what alloc gave is wiped. */
+static const char *secret_variable(const hato_host *h, const hato_launch_request *r) {
+  size_t n = strlen(r->secret_env);
+  char *text = h->alloc(h, n + 1 + r->secret_len + 1);
+  if (text == NULL) return NULL;
+  memcpy(text, r->secret_env, n);
+  text[n] = '=';
+  memcpy(text + n + 1, r->secret, r->secret_len);
+  return text; /* alloc gives zeros */
+}
+
 static const char **with(const hato_host *h, const hato_launch_request *r, uint32_t i) {
   uint32_t n = 0;
   while (r->env[n] != NULL) n++;
@@ -237,7 +248,7 @@ static const char **with(const hato_host *h, const hato_launch_request *r, uint3
   env[n++] = h->format(h, MEMBER_VARIABLE "=%u", i);
   env[n++] = h->format(h, TAG_VARIABLE "=%s", r->tag);
   if (r->secret_way == HATO_SECRET_ENVIRONMENT)
-    env[n++] = h->format(h, "%s=%.*s", r->secret_env, (int)r->secret_len, (const char *)r->secret);
+    env[n++] = secret_variable(h, r);
   for (uint32_t k = 0; k < n; k++) {
     if (env[k] == NULL) return NULL;
   }
@@ -336,14 +347,35 @@ static const char *variable(const char *env, size_t n, const char *name) {
 
 enum { NO_MEMBER = -1, NOT_YET = -2 };
 
+/* Anybody may give his process arguments like those of ours. */
+static bool ours(pid_t pid) {
+  char path[64], text[1024];
+  (void)snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+  if (fd >= 0) (void)close(fd);
+  text[n > 0 ? n : 0] = 0;
+  const char *uid = strstr(text, "\nUid:\t");
+  return uid != NULL && strtoul(uid + 6, NULL, 10) == getuid();
+}
+
+/* Where a process says which member it is: in its environment, or, as hato's daemons let nobody read that, as
+ * NAME=VALUE among their arguments. */
+static int open_marks(pid_t pid) {
+  char path[64];
+  (void)snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd >= 0 || errno != EACCES) return fd;
+  (void)snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pid);
+  return open(path, O_RDONLY | O_CLOEXEC);
+}
+
 /* The member that a process is, or NO_MEMBER. NOT_YET: it is in the middle of its exec, where the
  * kernel shows no environment, so that it must be asked again. Its tasks inherit its environment, but only
  * the daemon itself leads its session. */
 static int64_t member_of(pid_t pid, const job *j, char *env, size_t max) {
-  char path[64];
-  if (getsid(pid) != pid) return NO_MEMBER;
-  (void)snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (getsid(pid) != pid || !ours(pid)) return NO_MEMBER;
+  int fd = open_marks(pid);
   if (fd < 0) return NO_MEMBER;
   size_t n = 0;
   for (ssize_t got; n < max - 1 && (got = read(fd, env + n, max - 1 - n)) > 0;) n += (size_t)got;
