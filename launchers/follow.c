@@ -81,12 +81,13 @@ static void tell_member(launchers__keeper *k, launchers__kept *t, uint32_t i) {
 
 void launchers__tell_submitted(launchers__keeper *k, launchers__kept *t) {
   t->submitted = true;
-  launchers__emit(
-      k, &(launchers_event){
-             .type = LAUNCHERS_SUBMITTED, .launch = t->id, .record = t->record, .record_len = t->record_len});
+  /* Members first: who hears that a launch is submitted goes by the states that its members are in by then. */
   for (uint32_t i = 0; i < t->r.count; i++) {
     if (t->members[i].untold) tell_member(k, t, i);
   }
+  launchers__emit(
+      k, &(launchers_event){
+             .type = LAUNCHERS_SUBMITTED, .launch = t->id, .record = t->record, .record_len = t->record_len});
 }
 
 /* ---- what is known of members ---- */

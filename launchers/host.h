@@ -29,7 +29,7 @@ typedef struct launchers launchers;
 /* ---- events -------------------------------------------------------------- */
 
 typedef enum launchers_event_type {
-  LAUNCHERS_SUBMITTED, /* the launcher took it; record is set */
+  LAUNCHERS_SUBMITTED, /* the launcher took it; record is set. What it said of members meanwhile comes before */
   LAUNCHERS_FAILED,  /* it never came to be, or could not be adopted: status, text. Last event of a launch */
   LAUNCHERS_MEMBER,  /* something of one member changed; all of `member` as it is known now */
   LAUNCHERS_TROUBLE, /* the launcher is silent, or its process was restarted: text. Nothing ended by it */

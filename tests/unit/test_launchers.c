@@ -28,7 +28,9 @@ UNIT_TEST(one_that_exits) {
   ck_assert_str_eq(e->log_tail, "first\nlast words");
   ck_assert_str_eq(e->reason, "exited with 7");
   must(b, LAUNCHERS_ENDED, 1, -1, -1);
-  ck_assert(b->events[0].type == LAUNCHERS_SUBMITTED && b->events[b->n - 1].type == LAUNCHERS_ENDED);
+  /* By the time it is submitted its state is known. */
+  ck_assert(b->events[0].type == LAUNCHERS_MEMBER && b->events[0].state == HATO_MEMBER_RUNNING);
+  ck_assert(b->events[1].type == LAUNCHERS_SUBMITTED && b->events[b->n - 1].type == LAUNCHERS_ENDED);
   bench_end(b);
 }
 
