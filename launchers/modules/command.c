@@ -82,17 +82,18 @@ void hato__command_tell(const hato_host *h, const hato_launcher_options *o, comm
   }
 }
 
-void hato__command_tell_submitted(const hato_host *h, const hato_launcher_options *o, command_job *j) {
+void hato__command_tell_submitted(const hato_host *h, const hato_launcher_options *o, uint32_t flags,
+                                  command_job *j) {
   char host[256] = "";
   (void)gethostname(host, sizeof host - 1);
   bool hold = j->mode == COMMAND_HOLD;
+  /* Of a daemon its connection will tell that it waits no more; of others nothing would. */
+  bool waits = (flags & HATO_LAUNCH_DIAL_IN) != 0 && h->option_bool(h, o, "waits");
   for (uint32_t i = 0; i < j->count; i += j->whole != NULL ? j->count : 1) {
-    hato_member m = {.state = hold ? HATO_MEMBER_RUNNING : HATO_MEMBER_SUBMITTED,
+    hato_member m = {.state = hold && !waits ? HATO_MEMBER_RUNNING : HATO_MEMBER_SUBMITTED,
                      .job = hato__command_id(j, i)};
-    if (hold) {
-      m.job = h->format(h, "%d", (int)strtol(m.job, NULL, 10));
-      m.host = host;
-    }
+    if (hold) m.job = h->format(h, "%d", (int)strtol(m.job, NULL, 10));
+    if (hold && !waits) m.host = host;
     hato__command_tell(h, o, j, i, j->whole != NULL ? j->count : 1, m);
   }
 }

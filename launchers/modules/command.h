@@ -76,8 +76,9 @@ void hato__command_drop(command *c, command_job *j);
 /* Reports members first … first + count - 1 and notes an end. */
 void hato__command_tell(const hato_host *h, const hato_launcher_options *o, command_job *j, uint32_t first,
                         uint32_t count, hato_member m);
-/* That all are submitted, and their ids. */
-void hato__command_tell_submitted(const hato_host *h, const hato_launcher_options *o, command_job *j);
+/* That all are submitted, and their ids; flags: HATO_LAUNCH_*. */
+void hato__command_tell_submitted(const hato_host *h, const hato_launcher_options *o, uint32_t flags,
+                                  command_job *j);
 const char *hato__command_id(const command_job *j, uint32_t i); /* "": none yet */
 int hato__command_open(const hato_host *h, void **state);
 int hato__command_poll(void *state, const hato_host *h, const hato_launch *const *launches, uint32_t n);

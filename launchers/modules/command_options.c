@@ -44,6 +44,9 @@ static const hato_option_row options[] = {
            "The submit command lives as long as the daemon, as `srun {daemon}` does: it is kept running, one "
            "for each "
            "member; its process is the state, its exit is the end, and it gets SIGTERM to cancel."),
+    YES_NO("waits", "no",
+           "A held submit may wait, for an allocation say, before it starts its daemon: the daemon is then "
+           "submitted until it connects, and no launch time-out ends it."),
     TEXT("id", "REGEX", NULL,
          "Finds an id in submit's output: an extended regular expression, its first group the id; tried on "
          "each line. "

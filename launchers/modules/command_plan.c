@@ -99,6 +99,8 @@ int hato__command_plan(void *state, const hato_host *h, const hato_launcher_opti
   (void)state;
   int rc = hato__command_mode(h, o, &mode);
   if (rc == HATO_OK && mode == COMMAND_HOLD) rc = check_hold(h, o);
+  if (rc == HATO_OK && mode != COMMAND_HOLD && h->option_bool(h, o, "waits"))
+    rc = h->fail(h, HATO_INVALID, "waits=yes needs hold=yes: what a batch system keeps waiting, status tells");
   if (rc == HATO_OK) rc = check_expressions(h, o);
   if (rc == HATO_OK) rc = check_templates(h, o, mode == COMMAND_ARRAY);
   if (rc != HATO_OK) return rc;

@@ -140,7 +140,7 @@ static uint32_t left(const command_job *j) {
 
 /* Which of them live. What cannot be asked now is taken to. */
 static void look(command *c, const hato_host *h, const hato_launch *l, command_job *j) {
-  hato__command_tell_submitted(h, l->options, j);
+  hato__command_tell_submitted(h, l->options, l->flags, j);
   for (uint32_t i = 0; i < j->count; i++) {
     command_member *m = &j->members[i];
     m->seen = true; /* it was submitted long ago: absence is its end */

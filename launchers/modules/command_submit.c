@@ -221,7 +221,7 @@ int hato__command_launch(void *state, const hato_host *h, const hato_launch_requ
     if (submits > 20 && i % 20 == 19) h->progress(h, "submitted %u of %u", i + 1, submits);
   }
   hato__command_record(j, record);
-  hato__command_tell_submitted(h, r->options, j);
+  hato__command_tell_submitted(h, r->options, r->flags, j);
   hato__command_hold_arm(c);
   return HATO_OK;
 }

@@ -107,6 +107,25 @@ class Replacement(Launches):
         self.assertEqual(self.below("sleep"), [])
 
 
+    @limit(60)
+    def test_one_that_may_wait_is_waited_for_as_asked_and_never_late(self):
+        """A held submit that stays in the foreground, its daemon not started: as srun waits for an allocation."""
+        self.configure("[profile waits]\nlauncher = command\nhold = yes\nwaits = yes\nlaunch-timeout = 1s\n"
+                       f"submit = while [ ! -e {self.cwd}/granted ]; do sleep 0.05; done; exec {{daemon}}\n"
+                       "[profile late]\nlauncher = command\nhold = yes\nlaunch-timeout = 1s\ncrash-limit = 1\n"
+                       "submit = sleep 1000; exec {daemon}\n")
+        self.hato("up", "-n", "0")
+        done = self.hato("launch", "--profile", "waits", "-n", "2", "--wait", "0")
+        self.assertIn("2 of 2 not running yet", done.err)
+        # One of the same age that may not wait is late, and is waited for until it is.
+        done = self.hato("launch", "--profile", "late", "-n", "1", "--wait", "0", rc=4)
+        self.assertIn("did not connect in time", done.err)
+        self.assertEqual([m["state"] for m in self.launches()[0]["members"]], ["submitted", "submitted"])
+        (self.cwd / "granted").touch()
+        self.wait_for(lambda: self.launches()[0]["connected"] == 2, 20, "both daemons")
+        self.assertEqual(self.hato("map", "echo", "{}", input="a\nb\n").out, "a\nb\n")
+
+
 class Profiles(Launches):
     @limit(60)
     def test_a_profile_says_launcher_options_and_numbers(self):

@@ -142,7 +142,8 @@ UNIT_TEST(options_that_do_not_go_together) {
   refused(b, 10, OPTIONS("submit=x", "status-fields=id reason"), "no status-fields has a state");
   refused(b, 11, OPTIONS("submit=x", "status-fields=id state host"), "more groups than the 2");
   refused(b, 12, OPTIONS("submit=x", "status=y {idz}"), "{idz}");
-  refused(b, 13, OPTIONS("submit=x", "status-fields=id state", "status-fields=id"), "more often");
+  refused(b, 13, OPTIONS("submit=x", "waits=yes"), "needs hold=yes");
+  refused(b, 14, OPTIONS("submit=x", "status-fields=id state", "status-fields=id"), "more often");
   bench_end(b);
 }
 

@@ -238,6 +238,39 @@ UNIT_TEST(held_commands_get_secrets_by_standard_input) {
   bench_end(b);
 }
 
+/* Until it connects, for all that is known, it waits; others never say that they wait no more. */
+UNIT_TEST(a_held_daemon_that_may_wait_is_submitted) {
+  bench *b = bench_start(0, 0);
+  launchers_request r = {.id = 1,
+                         .launcher = "command",
+                         .options = OPTIONS("submit=exec {daemon}", "hold=yes", "waits=yes"),
+                         .argv = WORDS("sleep", "600"),
+                         .count = 2,
+                         .dial_in = true,
+                         .tag = "waits",
+                         .log_dir = b->dir};
+  ck_assert_int_eq(launchers_launch(b->h, &r, NULL), HATO_OK);
+  kept_event *made = must(b, LAUNCHERS_SUBMITTED, 1, -1, -1);
+  ck_assert(alive(must(b, LAUNCHERS_MEMBER, 1, 1, HATO_MEMBER_SUBMITTED)->job));
+  r.id = 2;
+  bench *later = bench_start(0, 0); /* and so when it is taken up */
+  ck_assert_int_eq(launchers_adopt(later->h, &r, made->record, made->record_len, NULL), HATO_OK);
+  (void)must(later, LAUNCHERS_SUBMITTED, 2, -1, -1);
+  (void)must(later, LAUNCHERS_MEMBER, 2, 1, HATO_MEMBER_SUBMITTED);
+  bench_end(later);
+  r.id = 3;
+  r.tag = "workers";
+  r.dial_in = false;
+  ck_assert_int_eq(launchers_launch(b->h, &r, NULL), HATO_OK);
+  (void)must(b, LAUNCHERS_MEMBER, 3, 1, HATO_MEMBER_RUNNING);
+  for (uint64_t id = 1; id <= 3; id += 2) {
+    ck_assert_int_eq(launchers_cancel(b->h, id, NULL), HATO_OK);
+    (void)must(b, LAUNCHERS_ENDED, id, -1, -1);
+  }
+  ck_assert_ptr_null(bench_find(b, (wanted){LAUNCHERS_MEMBER, 1, -1, HATO_MEMBER_RUNNING}, 0));
+  bench_end(b);
+}
+
 UNIT_TEST(a_held_command_that_ignores_sigterm_is_killed) {
   bench *b = bench_start(0, 0);
   LAUNCH(b, 1, "command", 1, OPTIONS("submit=exec {daemon}", "hold=yes", "grace=100ms"), "sh", "-c",
