@@ -340,10 +340,12 @@ UNIT_TEST_LIMIT(the_process_ends_with_a_host_that_is_killed, 20) {
   waitpid(host, NULL, 0);
   char path[64], state[64] = "";
   snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+  uint64_t until = hato__now() + (uint64_t)(WAIT_SECONDS * 1e9);
   for (FILE *f; (f = fopen(path, "r")) != NULL;) { /* gone, or a zombie that nobody reaps */
     bool read_it = fscanf(f, "%*d (%*[^)]) %63s", state) == 1;
     fclose(f);
     if (!read_it || state[0] == 'Z') break;
+    ck_assert_msg(hato__now() < until, "process %d has not ended: %s", (int)pid, state);
     usleep(2000);
   }
   close(fds[0]);
