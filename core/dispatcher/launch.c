@@ -166,7 +166,8 @@ void dispatcher_launch_set_ending(launch *l, launch_member *m, bool ending) {
 /* A launcher that ends whole launches only does so when no member is left that is not to be ended. */
 void dispatcher_launch_end_whole(launch *l) {
   sched_launch_counts n;
-  if (l->n_ending == 0 || l->cancelled || !sched_launches_count(l->d->life, l->id, &n)) return;
+  if (!l->whole_due || l->n_ending == 0 || l->cancelled || !sched_launches_count(l->d->life, l->id, &n)) return;
   if (n.by_state[SCHED_MEMBER_ENDED] + l->n_ending < l->count) return;
+  l->whole_due = false;
   if (l->d->launchers) launchers_cancel(l->d->launchers, l->id, NULL);
 }

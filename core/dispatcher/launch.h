@@ -53,6 +53,7 @@ struct launch {
   unsigned wanted;     /* members asked for; 0: not said */
   unsigned count;      /* that it has; 0 before the plan */
   unsigned n_ending;   /* members that are `ending` */
+  bool whole_due;      /* and wait for the others to end, since its launcher ends whole launches only */
   unsigned plan_flags; /* HATO_LAUNCHER_* */
   unsigned member_first;
   launch_member *members;

@@ -32,7 +32,9 @@ static void end_member(dispatcher *d, const sched_launch_action *a) {
   /* Of members that do not know their numbers none can be meant alone. */
   bool alone = l->numbered && (l->plan_flags & HATO_LAUNCHER_CANCELS_MEMBERS) != 0;
   hato_status st = alone ? launchers_cancel_member(d->launchers, l->id, a->member, &err) : HATO_NOT_SUPPORTED;
-  if (st == HATO_NOT_SUPPORTED) dispatcher_launch_end_whole(l);
+  if (st != HATO_NOT_SUPPORTED) return;
+  l->whole_due = true;
+  dispatcher_launch_end_whole(l);
 }
 
 static void give_up(dispatcher *d, const sched_launch_action *a) {

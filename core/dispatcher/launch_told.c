@@ -42,6 +42,7 @@ static void member_event(launch *l, const launchers_member *e) {
   sched_launches_told(d->life, hato__now(), l->id, e->number, (sched_member_state)states[e->state],
                       (e->cancelled ? SCHED_MEMBER_CANCELLED : 0u) | (e->never ? SCHED_MEMBER_NEVER : 0u));
   dispatcher_launch_note(l, e->number);
+  if (ended && !connected) dispatcher_launch_end_whole(l); /* else its connection's going does */
   if (!ended || m->came || d->asked_stop || l->cancelled || l->asked->argv) return;
   char how[128];
   end_words(m, how, sizeof how);
@@ -147,6 +148,7 @@ void dispatcher_launch_left(worker *w) {
   sched_launches_left(l->d->life, hato__now(), l->id, number, w->orderly || l->d->asked_stop);
   dispatcher_launch_note(l, number);
   if (l->d->launchers) launchers_member_known(l->d->launchers, l->id, number, false);
+  dispatcher_launch_end_whole(l);
   dispatcher_launch_soon(l->d);
 }
 

@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 
-from harness import BUILD, HATO, Case, alive, limit, main
+from harness import BUILD, HATO, Case, alive, limit, main, stat_of
 
 FAKES = BUILD / "tests" / "launchers"
 
@@ -106,6 +106,34 @@ class Replacement(Launches):
         self.assertIn("did not connect in time", done.err)
         self.assertEqual(self.below("sleep"), [])
 
+
+    def late_and_here(self):
+        """A launch by a launcher that ends whole launches only: one is to be ended, as it did not connect; the
+        other has, and keeps both. Its daemon's pid, and the late one's."""
+        self.exchange(self.up_with_a_copy("-n", "0"), f'[ "$HATO_FAKE_TASK" = 2 ] && exec sleep 1000\nexec {HATO} "$@"\n')
+        self.start_hato("launch", "--launcher", "fake", "-n", "2", "--launch-timeout", "1s", "--crash-limit", "0")
+        log = self.dir / "state/hato/default/log"
+        self.wait_for(lambda: "LAUNCH-MEMBER-ENDED" in log.read_text(), 20, "that it is late")
+        self.assertEqual([m["state"] for m in self.launches()[0]["members"]], ["connected", "starting"])
+        return self.status()["daemons"][0]["pid"], self.below("sleep", "1000")[0]
+
+    @limit(60)
+    def test_those_to_be_ended_go_with_the_last_that_ends(self):
+        here, late = self.late_and_here()
+        os.kill(here, signal.SIGKILL)
+        self.wait_for(lambda: self.launches()[0]["over"], 20, "its end")
+        self.assertFalse(alive(late))
+
+    @limit(60)
+    def test_those_to_be_ended_go_with_the_last_connection_of_what_ended_before(self):
+        here, late = self.late_and_here()
+        os.kill(stat_of(here)[1], signal.SIGKILL)  # what the launcher follows
+        self.wait_for(lambda: self.launches()[0]["ended"] == 1, 20, "that it is told ended")
+        self.assertEqual(len(self.status()["daemons"]), 1)
+        self.assertTrue(alive(late))
+        os.kill(here, signal.SIGTERM)
+        self.wait_for(lambda: self.launches()[0]["over"], 20, "its end")
+        self.assertFalse(alive(late))
 
     @limit(60)
     def test_one_that_may_wait_is_waited_for_as_asked_and_never_late(self):
