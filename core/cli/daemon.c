@@ -9,7 +9,8 @@ static const hato__conf_row rows[] = {
     {.name = "url", .type = HATO__CONF_LIST, .metavar = "URL", .flags = HATO__CONF_REQUIRED,
      .help = "The dispatcher's address. Several, repeated or with commas between them: the first where it is admitted is taken."},
     {.name = "credential-file", .type = HATO__CONF_STRING, .metavar = "FILE",
-     .help = "The file with the session's secret; - reads it from standard input. Default: HATO_CREDENTIAL, else none."},
+     .help = "The file with its credential; - reads it from standard input. Default: the variable HATO_CREDENTIAL. Of daemons "
+             "started by hand it is daemon.credential in the session's folder."},
     {.name = "slots", .type = HATO__CONF_INT, .def = "0", .min = 0, .max = 65536,
      .help = "How many tasks at a time; 0: one a core that it may use, or one where daemons share the machine."},
     {.name = "bind", .type = HATO__CONF_ENUM, .def = "auto", .names = (const char *const[]){"auto", "core", "none", NULL},
@@ -19,8 +20,6 @@ static const hato__conf_row rows[] = {
              "0/4: the first of four."},
     {.name = "member", .type = HATO__CONF_INT, .def = "0", .min = 0, .max = 1000000, .help = "Which member of its launch this is."},
     {.name = "member-env", .type = HATO__CONF_STRING, .metavar = "VAR", .help = "The variable that says which member this is."},
-    {.name = "launch", .type = HATO__CONF_INT, .def = "0", .min = 0, .max = INT64_MAX, .metavar = "ID",
-     .help = "The launch that started it."},
     {.name = "mark", .type = HATO__CONF_LIST, .metavar = "NAME=VALUE", .flags = HATO__CONF_HIDDEN,
      .help = "By what its launcher finds it again; itself puts it there."},
     {.name = "local-dir", .type = HATO__CONF_STRING, .metavar = "DIR", .help = "Where shared objects are kept."},
@@ -87,7 +86,6 @@ static int run(cli *c) {
   o.share_of = (unsigned)hato__conf_get_int(c->conf, "share");
   o.member = (unsigned)hato__conf_get_int(c->conf, "member");
   o.member_env = hato__conf_get_str(c->conf, "member-env");
-  o.launch = (uint64_t)hato__conf_get_int(c->conf, "launch");
   o.local_dir = hato__conf_get_str(c->conf, "local-dir");
   o.dial_timeout_ms = hato__conf_get_duration(c->conf, "dial-timeout") / 1000000;
   o.idle_exit_ns = hato__conf_get_duration(c->conf, "idle");
@@ -111,7 +109,7 @@ const cli_verb cli_daemon = {
             "and takes the first that answers and authenticates; who refuses or keeps silent is in nobody's way.\n\n"
             "Exit status: 0 an orderly end, 1 it could not work on this machine, 3 it never connected, 4 it was refused "
             "(by every dispatcher that answered), 5 the connection was lost.\n",
-    .examples = "hato daemon --url tcp://login1:5555 --credential-file ~/.local/state/hato/default/secret\t"
+    .examples = "hato daemon --url tcp://login1:5555 --credential-file ~/.local/state/hato/default/daemon.credential\t"
                 "join by hand a session that listens there\n",
     .rows = rows,
     .n_rows = sizeof rows / sizeof *rows,

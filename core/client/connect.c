@@ -39,31 +39,28 @@ static hato_status dial_any(hato_pool *p, const hato__address *a, const net_auth
 }
 
 hato_status client_connect_url(hato_pool *p, const hato_pool_options *o, hato_error *err) {
-  net_auth auth = {0};
-  if (o->credential_file) {
-    hato_status st = hato__secret_read(o->credential_file, auth.secret, err);
-    if (st) return st;
-    auth.have_secret = true;
-  }
-  hato_status st = dial(p, o->url, &auth, o, err);
-  memset(&auth, 0, sizeof auth);
+  hato__credential *k = NULL;
+  hato_status st = o->credential_file ? hato__credential_read(o->credential_file, &k, err) : HATO_OK;
+  if (!st) st = dial(p, o->url, &(net_auth){.credential = k}, o, err);
+  hato__credential_free(k);
   return st;
 }
 
-/* A session on another host is reached over a network, where its secret is asked for. */
+/* A session on another host is reached over a network, where its credential is asked for. */
 static hato_status dial_session(hato_pool *p, hato__session *s, const hato__address *a, const hato_pool_options *o,
                                 hato_error *err) {
   char path[PATH_MAX];
-  net_auth auth = {0};
+  hato__credential *k = NULL;
   const char *url = hato__address_url(a);
   if (!url)
     return hato__fail(err, HATO_UNREACHABLE, "%s, and listens there only for local clients: run this on %s, or start it "
-                      "with `hato up --listen tcp://0.0.0.0:0`", a->words, a->process.host);
-  if (hato__session_path(s, "secret", path, sizeof path) && hato__secret_read(path, auth.secret, NULL) == HATO_OK)
-    auth.have_secret = true;
-  bool elsewhere = a->verdict == HATO__SESSION_OTHER_HOST;
-  hato_status st = elsewhere ? dial_any(p, a, &auth, o, err) : dial(p, url, &auth, o, err);
-  memset(&auth, 0, sizeof auth);
+                      "with `hato up --listen tls+tcp://0.0.0.0:0`", a->words, a->process.host);
+  if (a->verdict != HATO__SESSION_OTHER_HOST) return dial(p, url, &(net_auth){0}, o, err);
+  hato_status st = hato__session_path(s, HATO__CLIENT_CREDENTIAL, path, sizeof path)
+                       ? hato__credential_read(path, &k, err)
+                       : hato__fail(err, HATO_INVALID, "the session's folder has too long a path");
+  if (!st) st = dial_any(p, a, &(net_auth){.credential = k}, o, err);
+  hato__credential_free(k);
   return st;
 }
 

@@ -74,28 +74,13 @@ static void remove_dir(hato_pool *p) {
 
 /* ---- opening ---- */
 
-static hato_status create(hato_pool *p, const char *binary, const hato_pool_options *o, hato_error *err) {
-  uint8_t secret[HATO__SECRET_BYTES];
-  char *file = NULL;
-  hato_status st = HATO_OK;
-  if (o->listen) { /* others may come, and have to know something */
-    hato__random(secret, sizeof secret);
-    file = hato__printf("%s/secret", p->local_dir);
-    st = file ? hato__secret_write(file, secret, err) : hato__fail(err, HATO_NO_MEMORY, "no memory for a pool");
-  }
-  dispatcher_options d = {.local_dir = p->local_dir,
-                          .hato_binary = binary,
-                          .secret = o->listen ? secret : NULL,
-                          .secret_file = file,
-                          .log = p->log};
-  if (st == HATO_OK) st = dispatcher_create(&d, &p->dispatcher, err);
-  memset(secret, 0, sizeof secret);
-  free(file);
-  return st;
+static hato_status create(hato_pool *p, const char *binary, hato_error *err) {
+  dispatcher_options d = {.local_dir = p->local_dir, .hato_binary = binary, .log = p->log};
+  return dispatcher_create(&d, &p->dispatcher, err);
 }
 
 /* A folder where a socket can be bound; without one an abstract socket serves. */
-static hato_status listen_local(hato_pool *p, const char *binary, const hato_pool_options *o, hato_error *err) {
+static hato_status listen_local(hato_pool *p, const char *binary, hato_error *err) {
   const char *const parents[] = {getenv("HATO_LOCAL_DIR"), getenv("TMPDIR"), "/tmp", "/var/tmp", "/dev/shm"};
   size_t n = sizeof parents / sizeof *parents;
   hato_status st = hato__fail(err, HATO_NOT_FOUND, "no folder for an embedded dispatcher in $TMPDIR or /tmp");
@@ -104,7 +89,7 @@ static hato_status listen_local(hato_pool *p, const char *binary, const hato_poo
     if (!p->local_dir) continue;
     p->dir_fd = open(p->local_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (p->dir_fd >= 0) flock(p->dir_fd, LOCK_SH | LOCK_NB);
-    st = create(p, binary, o, err);
+    st = create(p, binary, err);
     char *url = hato__printf("ipc://%s/dispatcher", p->local_dir);
     if (st == HATO_OK) st = url ? dispatcher_listen(p->dispatcher, url, err) : HATO_NO_MEMORY;
     free(url);
@@ -127,7 +112,7 @@ static hato_status launch(hato_pool *p, const hato_pool_options *o, hato_error *
 hato_status client_embed_open(hato_pool *p, const hato_pool_options *o, hato_error *err) {
   char *binary = NULL;
   hato_status st = client_binary_find(o->hato_binary, &binary, err);
-  if (st == HATO_OK) st = listen_local(p, binary, o, err);
+  if (st == HATO_OK) st = listen_local(p, binary, err);
   free(binary);
   if (st == HATO_OK && o->listen) st = dispatcher_listen(p->dispatcher, o->listen, err);
   if (st) return st;

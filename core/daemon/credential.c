@@ -1,54 +1,45 @@
-/* The session's secret: from a file, standard input or the environment, never from
+/* The daemon's credential: from a file, standard input or the environment, never from
  * an argument list. */
 #include "base/error.h"
-#include "base/str.h"
+#include "base/secret.h"
 #include "daemon/state.h"
 #include "session/session.h"
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static hato_status of_text(const char *text, const char *where, net_auth *auth, hato_error *err) {
-  char hex[65];
-  while (isspace((unsigned char)*text)) text++;
-  size_t n = strcspn(text, " \t\r\n");
-  if (n == 64 && text[n + strspn(text + n, " \t\r\n")] == '\0') {
-    memcpy(hex, text, 64);
-    hex[64] = '\0';
-    if (hato__unhex(auth->secret, sizeof auth->secret, hex)) {
-      auth->have_secret = true;
-      return HATO_OK;
-    }
-  }
-  return hato__fail(err, HATO_INVALID, "the credential of %s is not 64 hexadecimal digits", where);
-}
-
-static hato_status of_input(net_auth *auth, hato_error *err) {
-  char text[256] = "";
+/* Up to the end of a line: who hands it over may keep the other end open. */
+static hato_status of_input(hato__credential **out, hato_error *err) {
   size_t len = 0;
-  while (len < sizeof text - 1 && !memchr(text, '\n', len)) {
-    ssize_t n = read(STDIN_FILENO, text + len, sizeof text - 1 - len);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return hato__fail_errno(err, "the credential of standard input");
-    if (n == 0) break;
-    len += (size_t)n;
+  ssize_t n = 1;
+  char *text = hato__secret_alloc(HATO__CREDENTIAL_TEXT);
+  if (!text) return hato__fail(err, HATO_NO_MEMORY, "no memory for a credential");
+  while (n > 0 && len < HATO__CREDENTIAL_TEXT && !memchr(text, '\n', len)) {
+    n = read(STDIN_FILENO, text + len, HATO__CREDENTIAL_TEXT - len);
+    if (n < 0 && errno == EINTR) n = 1;
+    else if (n > 0) len += (size_t)n;
   }
-  text[len] = '\0';
-  return of_text(text, "standard input", auth, err);
+  hato_status st = n < 0 ? hato__fail_errno(err, "the credential of standard input")
+                         : hato__credential_parse(text, len, "standard input", out, err);
+  hato__secret_free(text, HATO__CREDENTIAL_TEXT);
+  return st;
 }
 
-hato_status daemon_credential(const daemon_options *o, net_auth *auth, hato_error *err) {
-  *auth = (net_auth){0};
-  if (!o->credential) {
-    bool local = true; /* a dispatcher of this machine needs none, whatever lies in our environment */
-    for (size_t i = 0; i < o->n_urls; i++) local = local && hato__url_is_local(o->urls[i]) && strncmp(o->urls[i], "tcp", 3) != 0;
-    const char *text = local ? NULL : getenv("HATO_CREDENTIAL");
-    return text && *text ? of_text(text, "HATO_CREDENTIAL", auth, err) : HATO_OK;
-  }
-  if (strcmp(o->credential, "-") == 0) return of_input(auth, err);
-  hato_status rc = hato__secret_read(o->credential, auth->secret, err);
-  auth->have_secret = rc == HATO_OK;
+/* And out of the environment, also as others of this user see it in /proc. */
+static hato_status of_environment(hato__credential **out, hato_error *err) {
+  char *text = getenv("HATO_CREDENTIAL");
+  if (!text || !*text) return HATO_OK;
+  hato_status st = hato__credential_parse(text, strlen(text), "HATO_CREDENTIAL", out, err);
+  explicit_bzero(text, strlen(text));
+  unsetenv("HATO_CREDENTIAL");
+  return st;
+}
+
+hato_status daemon_credential(const daemon_options *o, hato__credential **out, hato_error *err) {
+  *out = NULL;
+  if (!o->credential) return of_environment(out, err);
+  if (strcmp(o->credential, "-") == 0) return of_input(out, err);
+  hato_status rc = hato__credential_read(o->credential, out, err);
   return rc == HATO_NOT_FOUND ? HATO_AGAIN : rc; /* NFS caches absence */
 }

@@ -161,13 +161,13 @@ static int exit_code_of(hato_status status) {
 static int dial(daemon_state *d, hato_error *err) {
   uint64_t timeout = d->o->dial_timeout_ms ? d->o->dial_timeout_ms : DIAL_TIMEOUT_MS;
   uint64_t by = hato__now() + timeout * HATO__MS;
-  net_auth auth;
+  hato__credential *k;
   if (d->o->n_urls == 0) {
     hato__fail(err, HATO_INVALID, "a daemon needs the address of a dispatcher");
     return DAEMON_EXIT_NEVER;
   }
   hato_status rc;
-  while ((rc = daemon_credential(d->o, &auth, err)) == HATO_AGAIN && hato__now() < by)
+  while ((rc = daemon_credential(d->o, &k, err)) == HATO_AGAIN && hato__now() < by)
     if (!pause_a_little(d, RETRY_MS)) break;
   if (rc != HATO_OK) return rc == HATO_INVALID ? DAEMON_EXIT_REFUSED : exit_code_of(rc);
   hato__env_wipe("HATO_CREDENTIAL");
@@ -175,12 +175,12 @@ static int dial(daemon_state *d, hato_error *err) {
   net_dialling o = {.urls = d->o->urls,
                     .n = d->o->n_urls,
                     .role = PROTO_ROLE_DAEMON,
-                    .auth = &auth,
+                    .auth = &(net_auth){.credential = k, .munge = d->o->munge},
                     .timeout_ms = left < 1 ? 1 : left > UINT32_MAX ? UINT32_MAX : (unsigned)left,
                     .give_up_fd = d->signal_fd,
                     .log = d->log};
   rc = net_dial_any(&o, &d->conn, err);
-  explicit_bzero(&auth, sizeof auth);
+  hato__credential_free(k);
   if (rc != HATO_OK) return exit_code_of(rc);
   hato__info(d->log, "DAEMON-CONNECTED", "connected to %s", net_peer_of(d->conn)->address);
   return DAEMON_EXIT_OK;
@@ -188,7 +188,7 @@ static int dial(daemon_state *d, hato_error *err) {
 
 static void enlist(daemon_state *d) {
   proto_daemon m = {.instance = 1,
-                    .launch = d->o->launch,
+                    .launch = net_peer_of(d->conn)->id,
                     .member = member_of(d->o),
                     .slots = d->n_slots,
                     .cores = topo_cores(d->topo),

@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "hato/status.h"
+#include "net/net.h"
 #include "topo/topo.h"
 #include <stddef.h>
 #include <stdint.h>
@@ -30,16 +31,16 @@
 typedef struct daemon_options {
   const char *const *urls; /* the first that admits it is taken, as net_dial_any does */
   size_t n_urls;
-  /* The session's secret: a file of session.h's form, "-" for 64 hex digits on standard
-   * input; NULL: the variable HATO_CREDENTIAL when it is set (64 hex digits), else none. */
+  /* Its launch's credential (base/credential.h): a file, "-" for standard input; NULL: the
+   * variable HATO_CREDENTIAL when it is set, which is wiped, else none. */
   const char *credential;
+  net_munge munge; /* whether it and its dispatcher prove themselves by MUNGE besides */
   uint64_t dial_timeout_ms; /* how long to try to connect, and to wait for the credential file; 0: 60 s */
   unsigned slots;           /* 0: one a core that it may use; one, where daemons share the machine */
   topo_bind bind;
   unsigned share_of;      /* daemons that share this machine's cores; 1: it is alone; 0: as HATO_SHARE says */
   unsigned member;        /* which member of its launch this is, from 0 */
   const char *member_env; /* a variable that says so instead, when it is a number; NULL: none */
-  uint64_t launch;        /* the launch that started it; 0: by hand */
   const char
       *local_dir; /* where shared objects are kept; NULL: a folder of this user's under $TMPDIR or /tmp */
   const char *hato_path; /* the program whose subcommand `executor` is run; NULL: this one */

@@ -213,7 +213,7 @@ typedef struct daemon_state {
 
 /* ---- credential.c ---- */
 /* AGAIN: the file is not there, maybe not yet. */
-hato_status daemon_credential(const daemon_options *o, net_auth *auth, hato_error *err);
+hato_status daemon_credential(const daemon_options *o, hato__credential **out, hato_error *err);
 
 /* ---- daemon.c ---- */
 /* The end, with an exit code; the first one stands. Under the lock. */

@@ -32,8 +32,8 @@ typedef struct dispatcher_options {
   const char *local_dir;   /* folder of the spool and of what daemons here keep; must exist, 0700 */
   const char *log_dir;     /* where launched daemons' logs go; NULL: local_dir */
   const char *hato_binary; /* daemons and launcher hosts are started from it */
-  const uint8_t *secret;   /* 32 bytes that peers elsewhere prove; NULL: none, only local peers */
-  const char *secret_file; /* where it can be read, for daemons that share the folder; may be NULL */
+  const char *credential_dir; /* where credentials stand on file, for who shares the folder; NULL: local_dir */
+  net_munge munge;            /* whether peers over a network prove themselves by MUNGE besides */
   const char *launches_file; /* where launches are on record, for when this process is killed; NULL: nowhere */
   uint64_t spool_limit;    /* bytes; 0: 10 GiB */
   uint64_t keep_ns;        /* how long kept results live; 0: 7 days */
@@ -67,7 +67,7 @@ typedef enum where_kind {
 } where_kind;
 /* Makes sure that it listens where daemons of this kind dial, and gives the urls, best first, NULL-terminated,
  * malloc'd (where_free). Blocks (binds); without the dispatcher's lock. Nothing listens beyond this machine
- * before BEYOND is asked for, unless dispatcher_listen did. Makes the secret when there is none.
+ * before BEYOND is asked for, unless dispatcher_listen did.
  * ADDRESS_IN_USE: no port of the options' is free; NOT_FOUND: an interface of the options is gone;
  * UNREACHABLE: this machine has no address that others could dial; STATE: it ends, or (HERE) listens nowhere. */
 hato_status dispatcher_where(dispatcher *d, where_kind kind, char ***urls, hato_error *err);
@@ -104,6 +104,7 @@ typedef struct dispatcher_serve_options {
   uint32_t heartbeat_ms; /* 0: 30,000 */
   const char *const *dial_hosts, *const *interfaces; /* and these as in dispatcher_options */
   uint16_t port_low, port_high;
+  net_munge munge;
   const char *hato_binary;
   int log_fd; /* messages go there: the session's log, or 2 */
   hato__log_level log_level;

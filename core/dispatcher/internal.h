@@ -45,6 +45,7 @@ typedef struct rest rest;
 typedef struct waiting waiting;
 typedef struct lister lister;
 typedef struct launch launch;
+typedef struct issued issued; /* a credential */
 
 typedef struct pointers { /* a small set, unordered */
   void **at;
@@ -256,8 +257,17 @@ struct waiting {
 struct dispatcher {
   pthread_mutex_t lock;
   hato__log log;
-  char *session, *local_dir, *log_dir, *hato_binary, *secret_file;
-  net_auth auth;
+  char *session, *local_dir, *log_dir, *hato_binary;
+  net_guard guard;
+  struct {                      /* credentials.c */
+    pthread_mutex_t files, lock; /* of their files; of what follows: taken in this order, `lock` after all others */
+    issued *all;
+    char *dir;        /* of their files */
+    bool shared;      /* daemons on other machines may see it */
+    bool published;   /* the session's are on file */
+    bool swept;       /* none has ended whose file still stands */
+    hato__certificate certificate;
+  } credentials;
   uint64_t keep_ns, idle_ns;
   pid_t while_pid;
   uint64_t while_start; /* with the number it names a process */
@@ -320,6 +330,26 @@ static inline void dispatcher_unlock(dispatcher *d) { pthread_mutex_unlock(&d->l
 /* ---- life.c ---- */
 /* Takes the listeners when it succeeds. STATE: the dispatcher ends. */
 hato_status dispatcher_listeners_add(dispatcher *d, net_listener *const *l, unsigned n, hato_error *err);
+
+/* ---- credentials.c ---- Any thread. */
+hato_status dispatcher_credentials_open(dispatcher *d, const dispatcher_options *o, hato_error *err);
+void dispatcher_credentials_close(dispatcher *d); /* of what open began; removes the files */
+/* The guard's `find`. */
+bool dispatcher_credentials_secret(void *d, proto_role role, uint64_t id, uint8_t secret[HATO__SECRET_BYTES]);
+bool dispatcher_credentials_valid(dispatcher *d, proto_role role, uint64_t id);
+/* Writes the files of clients and of daemons by hand, once. These four without the dispatcher's lock: they write. */
+hato_status dispatcher_credentials_publish(dispatcher *d, hato_error *err);
+/* Writes a credential's file; path is malloc'd. */
+hato_status dispatcher_credentials_file(dispatcher *d, proto_role role, uint64_t id, char **path, hato_error *err);
+/* A new secret in the place of the old one; whoever is connected stays. NOT_FOUND. */
+hato_status dispatcher_credentials_renew(dispatcher *d, proto_role role, uint64_t id, hato_error *err);
+/* Nobody is admitted with it any more, and who was is sent away, but for one. NOT_FOUND. */
+hato_status dispatcher_credentials_revoke(dispatcher *d, proto_role role, uint64_t id, const peer *but, hato_error *err);
+/* Of a launch. text: HATO__CREDENTIAL_TEXT bytes of secret memory; false: it has ended. */
+hato_status dispatcher_credentials_add(dispatcher *d, uint64_t id, hato_error *err);
+bool dispatcher_credentials_text(dispatcher *d, uint64_t id, char *text);
+void dispatcher_credentials_end(dispatcher *d, uint64_t id); /* writes nothing: that is left to sweep */
+void dispatcher_credentials_sweep(dispatcher *d);
 
 /* ---- peers.c ---- */
 void dispatcher_peers_admitted(void *arg, net_conn *c);

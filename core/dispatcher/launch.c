@@ -134,6 +134,7 @@ void dispatcher_launch_note_all(launch *l) {
 
 void dispatcher_launch_over(launch *l) {
   l->over = true;
+  dispatcher_credentials_end(l->d, l->id);
   dispatcher_launch_note_all(l);
   dispatcher_launch_answer(l, hato__now());
 }

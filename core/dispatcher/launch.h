@@ -113,10 +113,9 @@ typedef struct launch_command { /* the words of `hato daemon` */
   unsigned n, dial_arg;
   bool failed;
 } launch_command;
-/* secret: "-", a path, or NULL when none is handed over so. */
+/* credential: "-", a path, or NULL when none is handed over so. */
 void dispatcher_launch_command(const dispatcher *d, const asked *a, unsigned flags, const char *member_env,
-                               unsigned count, uint64_t id, char *const *urls, const char *secret,
-                               launch_command *c);
+                               unsigned count, char *const *urls, const char *credential, launch_command *c);
 void dispatcher_launch_command_free(launch_command *c);
 
 /* ---- launch_json.c ---- */

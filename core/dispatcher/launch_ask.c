@@ -49,19 +49,24 @@ static char *shell_words(char *const *words, unsigned n) {
 static hato_status by_hand(dispatcher *d, const asked *a, json_t **answer, hato_error *err) {
   char **urls = NULL;
   launch_command shared = {0}, far = {0};
-  if (!d->secret_file)
+  char *path = NULL;
+  if (!d->credentials.shared)
     return hato__fail(err, HATO_NOT_SUPPORTED, "an embedded dispatcher has no session that others could join");
   hato_status st = dispatcher_where(d, WHERE_BEYOND, &urls, err);
-  if (st) return st;
-  dispatcher_launch_command(d, a, HATO_LAUNCHER_NEEDS_LISTEN, NULL, 1, 0, urls, d->secret_file, &shared);
-  dispatcher_launch_command(d, a, HATO_LAUNCHER_NEEDS_LISTEN, NULL, 1, 0, urls, "-", &far);
+  if (!st) st = dispatcher_credentials_file(d, PROTO_ROLE_DAEMON, 0, &path, err);
+  if (st) {
+    dispatcher_where_free(urls);
+    return st;
+  }
+  dispatcher_launch_command(d, a, HATO_LAUNCHER_NEEDS_LISTEN, NULL, 1, urls, path, &shared);
+  dispatcher_launch_command(d, a, HATO_LAUNCHER_NEEDS_LISTEN, NULL, 1, urls, "-", &far);
   char *here = shell_words(shared.words, shared.n), *there = NULL, *file = NULL;
   if (!far.failed && far.n) {
     free(far.words[0]);
     far.words[0] = hato__printf("hato");
     there = far.words[0] ? shell_words(far.words, far.n) : NULL;
   }
-  file = shell_words(&d->secret_file, 1);
+  file = shell_words(&path, 1);
   char *quoted = there ? shell_words(&there, 1) : NULL; /* twice: for the shell here, and for the one there */
   char *document = quoted && file ? hato__printf("ssh HOST %s <<END\n$(cat %s)\nEND", quoted, file) : NULL;
   *answer = here && document && !shared.failed
@@ -71,6 +76,7 @@ static hato_status by_hand(dispatcher *d, const asked *a, json_t **answer, hato_
   free(there);
   free(quoted);
   free(file);
+  free(path);
   free(document);
   dispatcher_launch_command_free(&shared);
   dispatcher_launch_command_free(&far);

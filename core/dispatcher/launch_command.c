@@ -34,20 +34,18 @@ static void add_urls(launch_command *c, char *const *urls) {
 }
 
 void dispatcher_launch_command(const dispatcher *d, const asked *a, unsigned flags, const char *member_env,
-                               unsigned count, uint64_t id, char *const *urls, const char *secret,
-                               launch_command *c) {
+                               unsigned count, char *const *urls, const char *credential, launch_command *c) {
   bool here = (flags & HATO_LAUNCHER_SHARES_HOST) != 0;
   unsigned slots = a->slots > 0 ? a->slots : a->n > 0 && here ? 1 : 0;
   add(c, d->hato_binary);
   add(c, "daemon");
   add_urls(c, urls);
-  if (secret) add_two(c, "--credential-file", secret);
+  if (credential) add_two(c, "--credential-file", credential);
   if (slots) add_number(c, "--slots", slots);
   if (a->bind) add_two(c, "--bind", a->bind);
   if (here && count > 1) add_number(c, "--share", count);
   if (member_env) add_two(c, "--member-env", member_env);
   if (here) add_two(c, "--local-dir", d->local_dir);
-  if (id) add_number(c, "--launch", id);
 }
 
 void dispatcher_launch_command_free(launch_command *c) {

@@ -111,4 +111,5 @@ void dispatcher_launch_look(dispatcher *d, uint64_t now) {
   d->launch_tick = at;
   dispatcher_unlock(d);
   if (written) dispatcher_launch_write(d);
+  dispatcher_credentials_sweep(d);
 }

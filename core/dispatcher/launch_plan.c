@@ -1,4 +1,5 @@
 /* A launch's beginning: it is planned, its daemons' command is made, and the launcher is asked for them. */
+#include "base/secret.h"
 #include "dispatcher/launch.h"
 
 #include <stdlib.h>
@@ -51,46 +52,47 @@ static bool take_plan(launch *l, const launchers_plan_result *r, plan *p) {
   return true;
 }
 
-/* How the daemons get the credential: by their standard input before all else, which nobody else sees. */
-static hato_status choose_secret(const dispatcher *d, const plan *p, launchers_request *q, char hex[2 * 32 + 2],
-                                 const char **option, hato_error *err) {
+/* How the daemons get their credential, made for them: by their standard input before all else, which nobody else
+ * sees. option: what --credential-file says, malloc'd; NULL: nothing. */
+static hato_status choose_secret(dispatcher *d, const plan *p, launchers_request *q, char *text, char **option,
+                                 hato_error *err) {
+  bool sees_files = d->credentials.shared || (p->flags & HATO_LAUNCHER_SHARES_HOST);
   *option = NULL;
-  if (p->flags & HATO_LAUNCHER_SHARES_HOST) return HATO_OK; /* they come by the Unix socket */
-  if (!d->auth.have_secret) return HATO_OK;
-  hato__hex(hex, d->auth.secret, sizeof d->auth.secret);
+  hato_status st = dispatcher_credentials_add(d, p->id, err);
+  if (st) return st;
   if (p->secret_ways & HATO_SECRET_STDIN) {
-    hex[64] = '\n';
     q->secret_way = HATO_SECRET_STDIN;
-    q->secret_len = 65;
-    *option = "-";
-  } else if ((p->secret_ways & HATO_SECRET_FILE) && d->secret_file) {
+  } else if ((p->secret_ways & HATO_SECRET_FILE) && sees_files) {
     q->secret_way = HATO_SECRET_FILE;
-    q->secret_file = d->secret_file;
-    *option = d->secret_file;
+    st = dispatcher_credentials_file(d, PROTO_ROLE_DAEMON, p->id, option, err);
+    q->secret_file = *option;
+    return st;
   } else if (p->secret_ways & HATO_SECRET_ENVIRONMENT) {
     q->secret_way = HATO_SECRET_ENVIRONMENT;
-    q->secret_len = 64;
   } else {
     return hato__fail(err, HATO_NOT_SUPPORTED, "launcher %s has no way to hand the credential to its daemons%s",
                       p->asked->launcher, p->secret_ways ? " but by a file, and this dispatcher has no session" : "");
   }
-  if (q->secret_way != HATO_SECRET_FILE) q->secret = hex;
-  return HATO_OK;
+  if (!dispatcher_credentials_text(d, p->id, text)) return hato__fail(err, HATO_CANCELLED, "the launch has ended");
+  q->secret = text;
+  q->secret_len = strlen(text);
+  if (q->secret_way != HATO_SECRET_STDIN) return HATO_OK;
+  text[q->secret_len++] = '\n';
+  *option = hato__printf("-");
+  return *option ? HATO_OK : hato__fail(err, HATO_NO_MEMORY, "no memory for a launch");
 }
 
 static hato_status launch_daemons(dispatcher *d, launchers *h, const plan *p, launchers_request *q,
                                   hato_error *err) {
   launch_command c = {0};
-  char **urls = NULL, hex[2 * 32 + 2];
-  const char *option;
+  char **urls = NULL, *option = NULL, *text = hato__secret_alloc(HATO__CREDENTIAL_TEXT);
   where_kind kind = p->flags & HATO_LAUNCHER_SHARES_HOST    ? WHERE_HERE
                     : p->flags & HATO_LAUNCHER_NEEDS_LISTEN ? WHERE_BEYOND
                                                             : WHERE_LOOPBACK;
-  hato_status st = dispatcher_where(d, kind, &urls, err);
-  if (!st) st = choose_secret(d, p, q, hex, &option, err);
+  hato_status st = text ? dispatcher_where(d, kind, &urls, err) : hato__fail(err, HATO_NO_MEMORY, "no memory for a launch");
+  if (!st) st = choose_secret(d, p, q, text, &option, err);
   if (!st) {
-    dispatcher_launch_command(d, p->asked, p->flags, p->member_env[0] ? p->member_env : NULL, p->count, p->id, urls,
-                              option, &c);
+    dispatcher_launch_command(d, p->asked, p->flags, p->member_env[0] ? p->member_env : NULL, p->count, urls, option, &c);
     q->argv = (const char *const *)c.words;
     q->dial_arg = c.dial_arg;
     q->dial_urls = (const char *const *)urls;
@@ -98,7 +100,8 @@ static hato_status launch_daemons(dispatcher *d, launchers *h, const plan *p, la
     st = c.failed ? hato__fail(err, HATO_NO_MEMORY, "no memory for a launch")
                   : launchers_launch(h, q, err);
   }
-  explicit_bzero(hex, sizeof hex);
+  hato__secret_free(text, HATO__CREDENTIAL_TEXT);
+  free(option);
   dispatcher_launch_command_free(&c);
   dispatcher_where_free(urls);
   return st;

@@ -23,13 +23,9 @@ static bool copy_options(dispatcher *d, const dispatcher_options *o) {
   d->while_pid = o->while_pid;
   d->while_start = o->while_pid ? hato__process_start(o->while_pid) : 0;
   d->heartbeat_ms = o->heartbeat_ms ? o->heartbeat_ms : HEARTBEAT_MS;
-  if (o->secret) {
-    d->auth.have_secret = true;
-    memcpy(d->auth.secret, o->secret, sizeof d->auth.secret);
-  }
   return copy(&d->session, o->session) && copy(&d->local_dir, o->local_dir) &&
          copy(&d->log_dir, o->log_dir ? o->log_dir : o->local_dir) && copy(&d->hato_binary, o->hato_binary) &&
-         copy(&d->secret_file, o->secret_file) && copy(&d->launches_file, o->launches_file);
+         copy(&d->launches_file, o->launches_file);
 }
 
 static hato_status init_sync(dispatcher *d, hato_error *err) {
@@ -38,6 +34,8 @@ static hato_status init_sync(dispatcher *d, hato_error *err) {
   pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
   int e = pthread_mutex_init(&d->lock, NULL);
   if (!e) e = pthread_mutex_init(&d->launches_lock, NULL);
+  if (!e) e = pthread_mutex_init(&d->credentials.files, NULL);
+  if (!e) e = pthread_mutex_init(&d->credentials.lock, NULL);
   if (!e) e = pthread_cond_init(&d->tick, &attr);
   if (!e) e = pthread_cond_init(&d->end, &attr);
   pthread_condattr_destroy(&attr);
@@ -76,6 +74,7 @@ hato_status dispatcher_create(const dispatcher_options *o, dispatcher **out, hat
   if (!st)
     st = hato__spool_open(d->local_dir, "default", o->spool_limit ? o->spool_limit : SPOOL_LIMIT, &d->spool,
                           err);
+  if (!st) st = dispatcher_credentials_open(d, o, err);
   if (!st) st = dispatcher_where_open(d, o, err);
   if (!st) st = dispatcher_launch_open(d, err);
   if (!st) st = dispatcher_clock_start(d, err);
@@ -104,9 +103,14 @@ hato_status dispatcher_listeners_add(dispatcher *d, net_listener *const *l, unsi
   return st;
 }
 
+static bool is_socket(const char *url) {
+  return strncmp(url, "ipc://", 6) == 0 || strncmp(url, "unix://", 7) == 0 || strncmp(url, "abstract://", 11) == 0;
+}
+
 hato_status dispatcher_listen(dispatcher *d, const char *url, hato_error *err) {
   net_listener *l = NULL;
-  hato_status st = net_listen(url, &d->auth, &d->log, dispatcher_peers_admitted, d, &l, err);
+  hato_status st = is_socket(url) ? HATO_OK : dispatcher_credentials_publish(d, err);
+  if (!st) st = net_listen(url, &d->guard, &d->log, dispatcher_peers_admitted, d, &l, err);
   if (st) return st;
   st = dispatcher_listeners_add(d, &l, 1, err);
   if (st) net_listener_close(l);
@@ -258,10 +262,9 @@ void dispatcher_destroy(dispatcher *d) {
   free(d->local_dir);
   free(d->log_dir);
   free(d->hato_binary);
-  free(d->secret_file);
   dispatcher_where_close(d);
   free(d->launches_file);
-  memset(&d->auth, 0, sizeof d->auth);
+  dispatcher_credentials_close(d);
   pthread_cond_destroy(&d->tick);
   pthread_cond_destroy(&d->end);
   pthread_mutex_destroy(&d->launches_lock);

@@ -90,10 +90,13 @@ static hato_status peer_start(dispatcher *d, net_conn *conn, proto_role role, ha
   atomic_init(&p->heard, hato__now());
   hato__list_init(&p->dirty);
   dispatcher_lock(d);
-  if (d->stopping) {
+  const net_peer *n = net_peer_of(conn);
+  bool revoked = n->secret && !dispatcher_credentials_valid(d, role, n->id); /* since it was admitted */
+  if (d->stopping || revoked) {
     dispatcher_unlock(d);
     free(p->kind == PEER_CLIENT ? (void *)client_of(p) : (void *)worker_of(p));
-    return hato__fail(err, HATO_CLOSED, "the dispatcher is ending");
+    return revoked ? hato__fail(err, HATO_PEER_AUTH, "its credential was revoked")
+                   : hato__fail(err, HATO_CLOSED, "the dispatcher is ending");
   }
   hato__list_push(&d->peers, &p->link);
   d->n_peers++;

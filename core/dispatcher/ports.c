@@ -12,37 +12,14 @@
 
 #define ANY_PORT_TRIES 20 /* a free port of one address may be taken on another */
 
-/* Who comes over a network proves that he knows a secret. A session has one; a dispatcher inside a program
- * makes it when it is first needed. */
-static hato_status need_secret(dispatcher *d, hato_error *err) {
-  uint8_t secret[HATO__SECRET_BYTES];
-  if (d->auth.have_secret) return HATO_OK;
-  hato__random(secret, sizeof secret);
-  char *file = hato__printf("%s/secret", d->local_dir);
-  hato_status st = file ? hato__secret_write(file, secret, err)
-                        : hato__fail(err, HATO_NO_MEMORY, "no memory for a secret");
-  if (!st) {
-    dispatcher_lock(d);
-    memcpy(d->auth.secret, secret, sizeof secret);
-    d->auth.have_secret = true;
-    free(d->secret_file);
-    d->secret_file = file;
-    dispatcher_unlock(d);
-  } else {
-    free(file);
-  }
-  explicit_bzero(secret, sizeof secret);
-  return st;
-}
-
 /* All hosts on one port, or none; port 0: one that is free. */
 hato_status dispatcher_ports_listen_at(dispatcher *d, char *const *hosts, unsigned port, hato_error *err) {
   net_listener *l[32];
   unsigned n = 0;
-  hato_status st = need_secret(d, err);
+  hato_status st = dispatcher_credentials_publish(d, err);
   for (; !st && *hosts && n < sizeof l / sizeof *l; hosts++) {
     char *url = hato__printf("tcp://%s:%u", *hosts, port);
-    st = url ? net_listen(url, &d->auth, &d->log, dispatcher_peers_admitted, d, &l[n], err)
+    st = url ? net_listen(url, &d->guard, &d->log, dispatcher_peers_admitted, d, &l[n], err)
              : hato__fail(err, HATO_NO_MEMORY, "no memory for a listener");
     free(url);
     if (!st && port == 0) port = (unsigned)atoi(strrchr(net_listener_url(l[n]), ':') + 1);

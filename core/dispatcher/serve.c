@@ -18,7 +18,6 @@ typedef struct server {
   dispatcher *d;
   hato__log log;
   int log_fd;
-  uint8_t secret[HATO__SECRET_BYTES];
   pthread_mutex_t publishing;
 } server;
 
@@ -53,7 +52,7 @@ static hato_status open_session(server *s, hato_error *err) {
   st = hato__session_local(s->session, err);
   if (!st && *hato__session_note(s->session))
     hato__notice(&s->log, "SESSION-LOCAL", "%s", hato__session_note(s->session));
-  return st ? st : hato__session_secret_renew(s->session, s->secret, err);
+  return st;
 }
 
 static hato_status publish(server *s, hato_error *err) {
@@ -81,9 +80,8 @@ static void listening(void *arg) {
 }
 
 static hato_status create(server *s, hato_error *err) {
-  char secret_file[4096], launches_file[4096], logs[4096];
-  if (!hato__session_path(s->session, "secret", secret_file, sizeof secret_file) ||
-      !hato__session_path(s->session, "launches", launches_file, sizeof launches_file))
+  char launches_file[4096], logs[4096];
+  if (!hato__session_path(s->session, "launches", launches_file, sizeof launches_file))
     return hato__fail(err, HATO_INVALID, "the session's folder has too long a path");
   hato_status st = hato__session_logs(s->session, logs, sizeof logs, err);
   if (st) return st;
@@ -91,8 +89,8 @@ static hato_status create(server *s, hato_error *err) {
                           .local_dir = hato__session_local_dir(s->session),
                           .log_dir = logs,
                           .hato_binary = s->o->hato_binary,
-                          .secret = s->secret,
-                          .secret_file = secret_file,
+                          .credential_dir = hato__session_dir(s->session),
+                          .munge = s->o->munge,
                           .launches_file = launches_file,
                           .spool_limit = s->o->spool_limit,
                           .keep_ns = s->o->keep_ns,
@@ -111,6 +109,7 @@ static hato_status create(server *s, hato_error *err) {
 
 static hato_status start(server *s, hato_error *err) {
   hato_status st = create(s, err);
+  if (!st) st = dispatcher_credentials_publish(s->d, err);
   if (!st) st = dispatcher_listen(s->d, hato__session_local_url(s->session), err);
   for (const char *const *u = s->o->listen; !st && u && *u; u++) st = dispatcher_listen(s->d, *u, err);
   return st;
@@ -165,7 +164,6 @@ hato_status dispatcher_serve(const dispatcher_serve_options *o, hato_error *err)
   dispatcher_destroy(s.d);
   if (locked) hato__session_remove(s.session);
   hato__session_close(s.session);
-  memset(s.secret, 0, sizeof s.secret);
   if (st && err) *err = why;
   return st;
 }
@@ -185,6 +183,5 @@ hato_status dispatcher_clear(const char *session, const char *hato_binary, const
   dispatcher_destroy(s.d);
   if (locked) hato__session_remove(s.session);
   hato__session_close(s.session);
-  memset(s.secret, 0, sizeof s.secret);
   return st;
 }

@@ -35,6 +35,9 @@ hato_status dispatcher_workers_introduce(worker *w, const net_frame *f, hato_err
   if (st) return st;
   if (m.slots == 0 || m.slots > SLOTS_MAX)
     return hato__fail(err, HATO_PROTOCOL, "DAEMON: %u slots, 1 to %u were wanted", m.slots, SLOTS_MAX);
+  if (m.launch != net_peer_of(w->peer.conn)->id)
+    return hato__fail(err, HATO_PEER_AUTH, "a daemon with the credential of launch %llu says it is of launch %llu",
+                      (unsigned long long)net_peer_of(w->peer.conn)->id, (unsigned long long)m.launch);
   w->host = hato__strndup(m.host, m.host_len);
   w->version = hato__strndup(m.version, m.version_len);
   if (!w->host || !w->version) return hato__fail(err, HATO_NO_MEMORY, "no memory for a daemon");

@@ -20,7 +20,8 @@ struct net__admission {
   bool logged;
   bool greeted; /* said a good HELLO */
   uint8_t role;
-  uint8_t hello[NET_HELLO_BODY], challenge[NET_CHALLENGE_BODY];
+  uint8_t hello[NET_HELLO_BODY], transcript[32];
+  uint8_t method; /* that was asked for */
   /* From the reader to the writer, under the listener's lock. */
   hato__buf reply;
   bool welcomed; /* the reply ends with WELCOME */
@@ -57,33 +58,51 @@ static void refuse(net__admission *a, hato_status status, const char *words, con
   hato__buf_free(&reply);
 }
 
-static void welcome(net__admission *a, proto_method method, const proto_mac *m) {
+static void welcome(net__admission *a, const proto_proof *m) {
   a->step = WELCOMED;
   a->c->peer.role = (proto_role)a->role;
-  a->c->peer.method = method;
   net__gate_shut(a->c); /* what else came is for the next owner */
   hato__buf reply = {0};
-  proto_mac_encode(&reply, PROTO_WELCOME, m);
+  proto_welcome_encode(&reply, m);
   answer(a, &reply, true); /* may end the admission */
   hato__buf_free(&reply);
 }
 
+/* Where the peer is of this machine by the kernel's word nothing more is to be known but whose daemon it is. */
+static proto_method method_for(const net_listener *l) {
+  if (l->kind == NET_LOCAL || l->guard.munge == NET_MUNGE_OFF) return PROTO_METHOD_SECRET;
+  if (l->guard.munge == NET_MUNGE_REQUIRE) return PROTO_METHOD_MUNGE;
+  return l->munge_runs ? PROTO_METHOD_MAY_MUNGE : PROTO_METHOD_SECRET;
+}
+
 static void challenge(net__admission *a) {
-  proto_challenge m = {.version = PROTO_VERSION, .method = PROTO_METHOD_SECRET};
+  proto_challenge m = {.version = PROTO_VERSION, .method = (uint8_t)method_for(a->l)};
+  uint8_t body[NET_CHALLENGE_BODY] = {0};
   hato__random(m.nonce, sizeof m.nonce);
   a->step = WANT_PROOF;
+  a->method = m.method;
   hato__buf reply = {0};
   proto_challenge_encode(&reply, &m);
-  if (!reply.failed) memcpy(a->challenge, reply.data + PROTO_HEADER, NET_CHALLENGE_BODY);
+  if (!reply.failed) memcpy(body, reply.data + PROTO_HEADER, sizeof body);
+  if (!net__transcript(a->transcript, net__is_tls(a->l->kind) ? a->l->fingerprint : NULL, a->hello, body)) reply.failed = true;
   answer(a, &reply, false);
   hato__buf_free(&reply);
+}
+
+static bool is_same_user(net__admission *a) {
+  uint64_t uid;
+  char words[80];
+  if (net__peer_is_self(a->c->stream, &uid)) return a->c->peer.peer_uid = true;
+  snprintf(words, sizeof words, "belongs to user %" PRIu64 ", not to the session's", uid);
+  refuse(a, HATO_PEER_AUTH, "not admitted", words);
+  return false;
 }
 
 static void hello(net__admission *a, const net_frame *f) {
   proto_hello m;
   hato_error err = {0};
   char words[160];
-  if (proto_hello_decode(&m, f->body, f->len, &err) != HATO_OK || f->len != NET_HELLO_BODY) {
+  if (proto_hello_decode(&m, f->body, f->len, &err) != HATO_OK) {
     refuse(a, HATO_PROTOCOL, err.text, err.text);
     return;
   }
@@ -101,33 +120,68 @@ static void hello(net__admission *a, const net_frame *f) {
   a->greeted = true;
   net__crowd_greeted(a->l, &a->place);
   memcpy(a->hello, f->body, NET_HELLO_BODY);
-  if (a->l->kind != NET_LOCAL) {
+  if (a->l->kind == NET_LOCAL && !is_same_user(a)) return;
+  if (a->l->kind == NET_LOCAL && m.role == PROTO_ROLE_CLIENT)
+    welcome(a, &(proto_proof){0});
+  else
     challenge(a);
+}
+
+/* "a client's", "launch 7's" */
+static void whose(const net__admission *a, uint64_t id, char *out, size_t n) {
+  if (a->role == PROTO_ROLE_CLIENT)
+    snprintf(out, n, "a client's");
+  else if (id == 0)
+    snprintf(out, n, "that of daemons started by hand");
+  else
+    snprintf(out, n, "launch %" PRIu64 "'s", id);
+}
+
+/* The MAC of a credential that is not there is computed, too, with another secret: neither the answer nor its time
+ * tells which are there. */
+static bool proves(net__admission *a, const proto_proof *m, bool *known) {
+  uint8_t secret[HATO__SECRET_BYTES], want[32];
+  const net_guard *g = &a->l->guard;
+  memcpy(secret, a->l->decoy, sizeof secret);
+  *known = g->find != NULL && g->find(g->arg, (proto_role)a->role, m->id, secret);
+  bool ok = net__proof_mac(want, secret, a->transcript, m) && net__mac_equal(m->mac, want) && *known;
+  explicit_bzero(secret, sizeof secret);
+  return ok;
+}
+
+/* All is proved. munge: our own, or nothing. */
+static void admit(net__admission *a, uint64_t id, const uint8_t proof[32], const char *munge) {
+  uint8_t secret[HATO__SECRET_BYTES];
+  const net_guard *g = &a->l->guard;
+  proto_proof m = {.munge = munge, .munge_len = (uint32_t)strlen(munge)};
+  bool ok = g->find(g->arg, (proto_role)a->role, id, secret) && net__welcome_mac(m.mac, secret, a->transcript, proof, &m);
+  explicit_bzero(secret, sizeof secret);
+  if (!ok) { /* revoked meanwhile */
+    refuse(a, HATO_PEER_AUTH, "not admitted", "its credential was revoked meanwhile");
     return;
   }
-  uint64_t uid;
-  if (net__peer_is_self(a->c->stream, &uid)) {
-    welcome(a, PROTO_METHOD_PEER_UID, &(proto_mac){{0}});
-    return;
-  }
-  snprintf(words, sizeof words, "belongs to user %" PRIu64 ", not to the session's", uid);
-  refuse(a, HATO_PEER_AUTH, "not admitted", words);
+  a->c->peer.secret = true;
+  a->c->peer.id = id;
+  welcome(a, &m);
 }
 
 static void proof(net__admission *a, const net_frame *f) {
-  proto_mac m, want, answer;
+  proto_proof m;
   hato_error err = {0};
-  if (proto_mac_decode(&m, f->body, f->len, &err) != HATO_OK) {
+  char words[160], owner[64];
+  bool known;
+  if (proto_proof_decode(&m, f->body, f->len, &err) != HATO_OK) {
     refuse(a, HATO_PROTOCOL, err.text, err.text);
     return;
   }
-  const uint8_t *secret = a->l->auth.secret;
-  if (!net__mac_proof(want.mac, secret, a->hello, a->challenge) || !net__mac_equal(m.mac, want.mac) ||
-      !net__mac_welcome(answer.mac, secret, a->hello, a->challenge, m.mac)) {
-    refuse(a, HATO_PEER_AUTH, "not admitted", "its proof is wrong: it does not hold the session's secret");
+  if (!proves(a, &m, &known)) {
+    whose(a, m.id, owner, sizeof owner);
+    snprintf(words, sizeof words, known ? "its proof is wrong: it does not hold the credential that it names, %s"
+                                        : "the credential that it names, %s, is not or no longer known here", owner);
+    refuse(a, HATO_PEER_AUTH, "not admitted", words);
     return;
   }
-  welcome(a, PROTO_METHOD_SECRET, &answer);
+  admit(a, m.id, m.mac, "");
 }
 
 static hato_status admission_frame(void *owner, net_conn *c, const net_frame *f, hato_error *err) {
@@ -244,6 +298,7 @@ void net__admission_begin(net_listener *l, nng_stream *s) {
   c->limit = NET_ADMISSION_BODY;
   c->log = l->log;
   c->peer.local = l->kind == NET_LOCAL;
+  c->peer.encrypted = net__is_tls(l->kind);
   net__peer_address(s, c->peer.local, c->peer.address, sizeof c->peer.address);
   net__crowd_join(l, &a->place, c);
   net_start(c, &admission_ops, a);

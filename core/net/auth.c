@@ -1,4 +1,4 @@
-/* Who is at the other end: proofs over the session's secret, and the kernel's word. */
+/* Who is at the other end: proofs over a credential's secret, and the kernel's word. */
 #include "net/internal.h"
 
 #include <arpa/inet.h>
@@ -9,33 +9,51 @@
 #include <string.h>
 #include <unistd.h>
 
-/* HMAC-SHA256 of a label and up to three parts. */
-static bool mac(uint8_t out[32], const uint8_t secret[32], const char *label, const nng_iov *parts,
-                size_t n) {
-  uint8_t text[32 + NET_HELLO_BODY + NET_CHALLENGE_BODY + 32];
-  size_t len = strlen(label);
-  memcpy(text, label, len);
-  for (size_t i = 0; i < n; i++) {
-    memcpy(text + len, parts[i].iov_buf, parts[i].iov_len);
-    len += parts[i].iov_len;
-  }
+#define LABEL(text) {(void *)(uintptr_t)(text), sizeof(text) - 1}
+#define PART(bytes, n) {(void *)(uintptr_t)(bytes), (n)}
+
+/* SHA-256 of the parts one after the other; with a secret HMAC of it. */
+static bool digest(uint8_t out[32], const uint8_t *secret, const nng_iov *parts, size_t n) {
+  mbedtls_md_context_t c;
+  mbedtls_md_init(&c);
   memset(out, 0, 32);
-  return mbedtls_md_hmac(mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), secret, 32, text, len, out) == 0;
+  bool ok = mbedtls_md_setup(&c, mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), secret != NULL) == 0 &&
+            (secret ? mbedtls_md_hmac_starts(&c, secret, 32) : mbedtls_md_starts(&c)) == 0;
+  for (size_t i = 0; ok && i < n; i++)
+    ok = (secret ? mbedtls_md_hmac_update(&c, parts[i].iov_buf, parts[i].iov_len)
+                 : mbedtls_md_update(&c, parts[i].iov_buf, parts[i].iov_len)) == 0;
+  ok = ok && (secret ? mbedtls_md_hmac_finish(&c, out) : mbedtls_md_finish(&c, out)) == 0;
+  mbedtls_md_free(&c); /* which wipes it */
+  if (!ok) memset(out, 0, 32);
+  return ok;
 }
 
-/* The labels and the role keep one proof from passing for another. */
-bool net__mac_proof(uint8_t out[32], const uint8_t secret[32], const uint8_t hello[NET_HELLO_BODY],
-                    const uint8_t challenge[NET_CHALLENGE_BODY]) {
-  const nng_iov parts[] = {
-      {(void *)hello, 1}, {(void *)hello, NET_HELLO_BODY}, {(void *)challenge, NET_CHALLENGE_BODY}};
-  return mac(out, secret, "hato-1 proof", parts, 3);
+bool net__transcript(uint8_t t[32], const uint8_t *fingerprint, const uint8_t hello[NET_HELLO_BODY],
+                     const uint8_t challenge[NET_CHALLENGE_BODY]) {
+  static const uint8_t none[HATO__FINGERPRINT_BYTES];
+  const uint8_t channel = fingerprint != NULL;
+  const nng_iov parts[] = {LABEL("hato-2 transcript"), PART(&channel, 1),
+                           PART(fingerprint ? fingerprint : none, sizeof none), PART(hello, NET_HELLO_BODY),
+                           PART(challenge, NET_CHALLENGE_BODY)};
+  return digest(t, NULL, parts, 5);
 }
 
-bool net__mac_welcome(uint8_t out[32], const uint8_t secret[32], const uint8_t hello[NET_HELLO_BODY],
-                      const uint8_t challenge[NET_CHALLENGE_BODY], const uint8_t proof[32]) {
-  const nng_iov parts[] = {
-      {(void *)hello, NET_HELLO_BODY}, {(void *)challenge, NET_CHALLENGE_BODY}, {(void *)proof, 32}};
-  return mac(out, secret, "hato-1 welcome", parts, 3);
+bool net__proof_mac(uint8_t mac[32], const uint8_t secret[32], const uint8_t t[32], const proto_proof *p) {
+  const uint64_t id = htole64(p->id);
+  const nng_iov parts[] = {LABEL("hato-2 proof"), PART(t, 32), PART(&id, sizeof id), PART(p->munge, p->munge_len)};
+  return digest(mac, secret, parts, p->munge_len > 0 ? 4 : 3);
+}
+
+bool net__welcome_mac(uint8_t mac[32], const uint8_t secret[32], const uint8_t t[32], const uint8_t proof[32],
+                      const proto_proof *w) {
+  const nng_iov parts[] = {LABEL("hato-2 welcome"), PART(t, 32), PART(proof, 32), PART(w->munge, w->munge_len)};
+  return digest(mac, secret, parts, w->munge_len > 0 ? 4 : 3);
+}
+
+bool net__munge_payload(uint8_t payload[32], bool welcome, const uint8_t t[32]) {
+  const nng_iov proof_parts[] = {LABEL("hato-2 munge proof"), PART(t, 32)};
+  const nng_iov welcome_parts[] = {LABEL("hato-2 munge welcome"), PART(t, 32)};
+  return digest(payload, NULL, welcome ? welcome_parts : proof_parts, 2);
 }
 
 bool net__mac_equal(const uint8_t a[32], const uint8_t b[32]) { return mbedtls_ct_memcmp(a, b, 32) == 0; }

@@ -48,8 +48,14 @@ uint64_t net__dial_pause(uint64_t *wait, uint64_t most) {
   return ns;
 }
 
+/* By which it is verified; NULL: it is not known. */
+static const hato__certificate *certificate_of(const net_auth *auth) {
+  const hato__credential *k = auth != NULL ? auth->credential : NULL;
+  return k != NULL && k->certificate.name[0] != 0 ? &k->certificate : NULL;
+}
+
 static hato_status connect_words(const net__dial *d, int rv, hato_error *err) {
-  if (net__tls_failure(d->kind, rv)) return net__tls_refused(d->url, d->auth->certificate, rv, err);
+  if (net__tls_failure(d->kind, rv)) return net__tls_refused(d->url, certificate_of(d->auth), rv, err);
   if (rv == NNG_EAGAIN) return hato__fail(err, HATO_TIMED_OUT, "%s: too many others are dialling", d->url);
   if (rv == NNG_ECONNREFUSED || rv == NNG_ENOENT)
     return hato__fail(err, HATO_REFUSED, "%s: nobody listens there", d->url);
@@ -150,34 +156,67 @@ static hato_status say_hello(net__dial *d, hato_error *err) {
   return st;
 }
 
+/* ---- the challenge ---- */
+
+static const hato__credential *credential_of(const net__dial *d) { return d->auth ? d->auth->credential : NULL; }
+static net_munge munge_of(const net__dial *d) { return d->auth ? d->auth->munge : NET_MUNGE_AUTO; }
+
+/* We hold what the challenge asks for. */
+static hato_status can_answer(const net__dial *d, const proto_challenge *m, hato_error *err) {
+  const hato__credential *k = credential_of(d);
+  if (m->version != PROTO_VERSION)
+    return hato__fail(err, HATO_PROTOCOL, "%s: answers in version %u of the protocol, we have %d", d->url, m->version,
+                      PROTO_VERSION);
+  if (k == NULL)
+    return hato__fail(err, HATO_PEER_AUTH, "%s: wants proof of a %s's credential, there is none here", d->url,
+                      hato__role_name((hato__role)d->role));
+  if ((int)k->role != (int)d->role)
+    return hato__fail(err, HATO_PEER_AUTH, "%s: the credential here is a %s's; wanted a %s's", d->url,
+                      hato__role_name(k->role), hato__role_name((hato__role)d->role));
+  if (m->method == PROTO_METHOD_SECRET && d->kind != NET_LOCAL && munge_of(d) == NET_MUNGE_REQUIRE)
+    return hato__fail(err, HATO_PEER_AUTH, "%s: does not prove itself by MUNGE, which is required here", d->url);
+  return HATO_OK;
+}
+
+static hato_status send_proof(net__dial *d, const proto_proof *proof, hato_error *err) {
+  hato__buf b = {0};
+  proto_proof_encode(&b, proof);
+  hato_status st = send_frame(d, &b, err);
+  hato__buf_free(&b);
+  return st;
+}
+
+/* The listener's own proof, which must be there and right. */
+static hato_status check_welcome(net__dial *d, const uint8_t t[32], const proto_proof *proof, hato_error *err) {
+  uint8_t type, want[32];
+  uint32_t len;
+  proto_proof welcome;
+  hato_status st = read_frame(d, PROTO_WELCOME, PROTO_WELCOME, &type, &len, err);
+  if (st == HATO_OK) st = proto_welcome_decode(&welcome, d->body, len, err);
+  if (st != HATO_OK) return st;
+  if (!net__welcome_mac(want, credential_of(d)->secret, t, proof->mac, &welcome))
+    return hato__fail(err, HATO_NO_MEMORY, "%s: no memory", d->url);
+  if (!net__mac_equal(welcome.mac, want))
+    return hato__fail(err, HATO_PEER_AUTH, "%s: does not hold the session's secret", d->url);
+  d->secret = true;
+  return HATO_OK;
+}
+
 /* Proves that we hold the secret, and has the listener prove it. The challenge is in body. */
 static hato_status answer_challenge(net__dial *d, uint32_t len, hato_error *err) {
   proto_challenge m;
-  uint8_t challenge[NET_CHALLENGE_BODY], type;
-  const uint8_t *hello = d->hello + PROTO_HEADER;
+  uint8_t t[32];
   hato_status st = proto_challenge_decode(&m, d->body, len, err);
+  if (st == HATO_OK) st = can_answer(d, &m, err);
   if (st != HATO_OK) return st;
-  if (len != sizeof challenge || m.version != PROTO_VERSION || m.method != PROTO_METHOD_SECRET)
-    return hato__fail(err, HATO_PROTOCOL, "%s: wants a proof of method %u for version %u, we have %d for %d",
-                      d->url, m.method, m.version, PROTO_METHOD_SECRET, PROTO_VERSION);
-  if (d->auth == NULL || !d->auth->have_secret)
-    return hato__fail(err, HATO_PEER_AUTH, "%s: wants proof of the session's secret, there is none here",
-                      d->url);
-  memcpy(challenge, d->body, sizeof challenge);
-  proto_mac proof, want, welcome;
-  hato__buf b = {0};
-  if (!net__mac_proof(proof.mac, d->auth->secret, hello, challenge) ||
-      !net__mac_welcome(want.mac, d->auth->secret, hello, challenge, proof.mac))
+  const hato__credential *k = credential_of(d);
+  proto_proof proof = {.id = k->id};
+  if (!net__transcript(t, net__is_tls(d->kind) ? k->certificate.fingerprint : NULL, d->hello + PROTO_HEADER,
+                       d->body) ||
+      !net__proof_mac(proof.mac, k->secret, t, &proof))
     return hato__fail(err, HATO_NO_MEMORY, "%s: no memory", d->url);
-  proto_mac_encode(&b, PROTO_PROOF, &proof);
-  st = send_frame(d, &b, err);
-  hato__buf_free(&b);
-  if (st == HATO_OK) st = read_frame(d, PROTO_WELCOME, PROTO_WELCOME, &type, &len, err);
-  if (st == HATO_OK) st = proto_mac_decode(&welcome, d->body, len, err);
-  if (st != HATO_OK) return st;
-  d->method = PROTO_METHOD_SECRET;
-  if (net__mac_equal(welcome.mac, want.mac)) return HATO_OK;
-  return hato__fail(err, HATO_PEER_AUTH, "%s: does not hold the session's secret", d->url);
+  st = send_proof(d, &proof, err);
+  return st == HATO_OK ? check_welcome(d, t, &proof, err) : st;
 }
 
 static hato_status handshake(net__dial *d, hato_error *err) {
@@ -185,6 +224,7 @@ static hato_status handshake(net__dial *d, hato_error *err) {
   uint8_t type;
   uint32_t len;
   bool self = d->kind == NET_LOCAL && net__peer_is_self(d->stream, &uid);
+  d->secret = d->munge = false;
   if (d->kind == NET_LOCAL && !self)
     return hato__fail(err, HATO_PEER_AUTH, "%s: user %" PRIu64 " listens there, not the one we are", d->url,
                       uid);
@@ -193,7 +233,6 @@ static hato_status handshake(net__dial *d, hato_error *err) {
   st = read_frame(d, PROTO_WELCOME, PROTO_CHALLENGE, &type, &len, err);
   if (st != HATO_OK) return st;
   if (type == PROTO_CHALLENGE) return answer_challenge(d, len, err);
-  d->method = PROTO_METHOD_PEER_UID;
   if (self) return HATO_OK;
   return hato__fail(err, HATO_PEER_AUTH, "%s: admitted us without a proof of its own", d->url);
 }
@@ -203,7 +242,7 @@ hato_status net__dial_open(net__dial *d, const char *url, proto_role role, const
   hato_status st = net__url_check(url, &d->kind, err);
   if (st == HATO_OK) st = net__url_names_port(url, d->kind, err);
   if (st != HATO_OK || (st = net_init(err)) != HATO_OK) return st;
-  if (net__is_tls(d->kind)) st = net__tls_client(url, auth != NULL ? auth->certificate : NULL, &d->tls, err);
+  if (net__is_tls(d->kind)) st = net__tls_client(url, certificate_of(auth), &d->tls, err);
   if (st != HATO_OK) return st;
   int rv = nng_aio_alloc(&d->aio, NULL, NULL);
   if (rv == 0) return HATO_OK;
@@ -233,7 +272,13 @@ hato_status net__dial_take(net__dial *d, net_conn **out, hato_error *err) {
   hato_status st = net__conn_new(d->stream, d->kind, &c, err);
   d->stream = NULL;
   if (st == HATO_OK) {
-    c->peer = (net_peer){.role = d->role, .method = d->method, .local = d->kind == NET_LOCAL};
+    c->peer = (net_peer){.role = d->role,
+                         .local = d->kind == NET_LOCAL,
+                         .peer_uid = d->kind == NET_LOCAL,
+                         .encrypted = net__is_tls(d->kind),
+                         .secret = d->secret,
+                         .munge = d->munge};
+    if (d->secret) c->peer.id = credential_of(d)->id;
     snprintf(c->peer.address, sizeof c->peer.address, "%s", d->url);
     *out = c;
     hato__error_clear(err); /* of the tries before */

@@ -23,7 +23,7 @@
 #define NET_IDLE_BUFFER 512u         /* what an idle connection pins */
 #define NET_MOST_BUFFER (64u * 1024) /* what a busy one grows to */
 #define NET_WS_FRAME (64u * 1024)    /* the largest frame that we send and take */
-#define NET_ADMISSION_BODY 512u      /* the largest body before admission */
+#define NET_ADMISSION_BODY 1024u     /* the largest body before admission */
 /* What a peer may send before admission: two frames, HELLO and PROOF, at their largest. */
 #define NET_ADMISSION_BYTES (2u * (PROTO_HEADER + NET_ADMISSION_BODY))
 
@@ -154,11 +154,16 @@ void net__pair_unref(net__pair *p);
 /* ---- auth.c ---- */
 #define NET_HELLO_BODY 20u
 #define NET_CHALLENGE_BODY 20u
-/* False: no memory; the MAC is then zero. */
-bool net__mac_proof(uint8_t mac[32], const uint8_t secret[32], const uint8_t hello[NET_HELLO_BODY],
-                    const uint8_t challenge[NET_CHALLENGE_BODY]);
-bool net__mac_welcome(uint8_t mac[32], const uint8_t secret[32], const uint8_t hello[NET_HELLO_BODY],
-                      const uint8_t challenge[NET_CHALLENGE_BODY], const uint8_t proof[32]);
+/* What both ends prove to have in common: the certificate of their TLS (NULL: none), HELLO, CHALLENGE. This and the
+ * MACs: false, and zeros, when there is no memory. */
+bool net__transcript(uint8_t t[32], const uint8_t *fingerprint, const uint8_t hello[NET_HELLO_BODY],
+                     const uint8_t challenge[NET_CHALLENGE_BODY]);
+bool net__proof_mac(uint8_t mac[32], const uint8_t secret[32], const uint8_t t[32], const proto_proof *proof);
+/* proof: the MAC of the PROOF. */
+bool net__welcome_mac(uint8_t mac[32], const uint8_t secret[32], const uint8_t t[32], const uint8_t proof[32],
+                      const proto_proof *welcome);
+/* What the MUNGE credentials of PROOF and WELCOME carry. */
+bool net__munge_payload(uint8_t payload[32], bool welcome, const uint8_t t[32]);
 bool net__mac_equal(const uint8_t a[32], const uint8_t b[32]); /* in constant time */
 /* The user of the process at the other end of a Unix socket. */
 bool net__peer_is_self(nng_stream *s, uint64_t *uid);

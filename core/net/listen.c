@@ -2,6 +2,7 @@
  * admissions, which runs only while there are any. */
 #include "net/listener.h"
 #include "base/clock.h"
+#include "base/io.h"
 #include "base/str.h"
 #include "net/tls.h"
 
@@ -130,27 +131,29 @@ static hato_status open_listener(net_listener *l, const char *url, const net_ide
   return l->url != NULL ? HATO_OK : hato__fail(err, HATO_NO_MEMORY, "%s: no memory", url);
 }
 
-hato_status net_listen(const char *url, const net_auth *auth, const hato__log *log, net_admitted *admitted,
+hato_status net_listen(const char *url, const net_guard *guard, const hato__log *log, net_admitted *admitted,
                        void *arg, net_listener **out, hato_error *err) {
   *out = NULL;
   net__kind kind;
   hato_status st = net__url_check(url, &kind, err);
   if (st != HATO_OK || (st = net_init(err)) != HATO_OK) return st;
-  if (kind != NET_LOCAL && (auth == NULL || !auth->have_secret))
-    return hato__fail(err, HATO_INVALID, "%s: to listen for other hosts takes a secret, there is none", url);
-  if (net__is_tls(kind) && auth->identity == NULL)
-    return hato__fail(err, HATO_INVALID, "%s: to listen with TLS takes a certificate, there is none", url);
+  if (kind != NET_LOCAL && (guard == NULL || guard->find == NULL))
+    return hato__fail(err, HATO_INVALID, "%s: to listen on a network takes credentials, there are none", url);
+  if (net__is_tls(kind) && guard->identity == NULL)
+    return hato__fail(err, HATO_INVALID, "%s: TLS takes a certificate, there is none", url);
   net_listener *l = calloc(1, sizeof *l);
   if (l == NULL) return hato__fail(err, HATO_NO_MEMORY, "%s: no memory", url);
   *l = (net_listener){.kind = kind, .admitted = admitted, .arg = arg};
-  if (auth != NULL) l->auth = *auth;
+  if (guard != NULL) l->guard = *guard;
+  hato__random(l->decoy, sizeof l->decoy);
   if (log != NULL) l->log = *log;
   pthread_mutex_init(&l->lock, NULL);
   pthread_cond_init(&l->quiet, NULL);
   net__crowd_init(l);
   net__refusals_init(l);
-  st = open_listener(l, url, l->auth.identity, err);
-  l->auth.identity = NULL; /* the stream listener has what it needs of it */
+  st = open_listener(l, url, l->guard.identity, err);
+  if (net__is_tls(kind)) memcpy(l->fingerprint, net_identity_fingerprint(l->guard.identity), sizeof l->fingerprint);
+  l->guard.identity = NULL; /* we have what we need of it */
   if (st != HATO_OK) {
     net_listener_close(l);
     return st;
@@ -179,7 +182,6 @@ void net_listener_close(net_listener *l) {
   if (l->sl != NULL) nng_stream_listener_free(l->sl);
   pthread_cond_destroy(&l->quiet);
   pthread_mutex_destroy(&l->lock);
-  explicit_bzero(&l->auth, sizeof l->auth);
   free(l->url);
   free(l);
 }

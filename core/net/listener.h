@@ -31,7 +31,10 @@ enum { NET_LINES_STRANGERS, NET_LINES_GREETED, NET_LINES };
 struct net_listener {
   char *url;
   net__kind kind;
-  net_auth auth;
+  net_guard guard;
+  uint8_t fingerprint[HATO__FINGERPRINT_BYTES]; /* of the certificate of its TLS */
+  uint8_t decoy[HATO__SECRET_BYTES]; /* what a credential that is not there is checked against */
+  bool munge_runs; /* munged answered when we began to listen */
   hato__log log;
   net_admitted *admitted;
   void *arg;

@@ -112,19 +112,39 @@ const uint8_t *net_identity_fingerprint(const net_identity *id); /* 32 bytes */
 const uint8_t *net_identity_anchor(const net_identity *id, size_t *n);
 void net_identity_free(net_identity *id); /* NULL is fine */
 
-/* How peers prove themselves. The secret is copied. */
+/* ---- who is who ----
+ * Before anything else both ends of a connection prove themselves (docs/protocol.md, Admission): on a Unix socket by
+ * the kernel's word for the user, and whoever comes as a daemon or over a network by the secret of a credential,
+ * challenge and response, bound to this connection and to the certificate of its TLS. MUNGE is asked for besides. */
+typedef enum net_munge {
+  NET_MUNGE_AUTO,    /* where both ends have it; who comes without is told in the log (PEER-NO-MUNGE) */
+  NET_MUNGE_REQUIRE, /* nobody is admitted without it, over a network */
+  NET_MUNGE_OFF,
+} net_munge;
+
+/* Of who dials. */
 typedef struct net_auth {
-  bool have_secret;
-  uint8_t secret[32];
-  const hato__certificate *certificate; /* who dials tls+tcp and wss: the dispatcher's; borrowed for the dial */
-  const net_identity *identity;         /* who listens on them: its own; borrowed for the call */
+  const hato__credential *credential; /* borrowed while it dials; NULL: none */
+  net_munge munge;
 } net_auth;
 
+/* Of who listens. */
+typedef struct net_guard {
+  /* The secret of this credential; false: there is none. Called on threads of NNG, with no lock of net held. NULL:
+   * there are no credentials. */
+  bool (*find)(void *arg, proto_role role, uint64_t id, uint8_t secret[HATO__SECRET_BYTES]);
+  void *arg;
+  net_munge munge;
+  const net_identity *identity; /* borrowed for the call; NULL: no TLS */
+} net_guard;
+
 typedef struct net_peer {
-  proto_role role; /* of a dialled connection: the one it was dialled as */
-  proto_method method;
+  proto_role role;   /* of a dialled connection: the one it was dialled as */
+  uint64_t id;       /* of its credential, when `secret` */
   char address[128]; /* for people */
   bool local;        /* Unix socket or in-process */
+  bool encrypted;
+  bool peer_uid, secret, munge; /* what was proved */
 } net_peer;
 
 /* ---- dialling ----
@@ -161,10 +181,10 @@ hato_status net_dial_any(const net_dialling *o, net_conn **out, hato_error *err)
  * log (ids ACCEPT-PAUSED, ACCEPT-RESUMED). Connections that do not finish their admission
  * in 10 s are closed; whoever is not admitted is logged (PEER-REFUSED), as is an admitted
  * peer whose bytes make no sense (PEER-ERROR). The log is copied, and used for as long as
- * connections of the listener live. All but Unix sockets take
- * a secret, tls+tcp and wss an identity besides (INVALID). */
+ * connections of the listener live. The guard is copied; all but Unix sockets take
+ * credentials, tls+tcp and wss an identity besides (INVALID). */
 typedef void net_admitted(void *arg, net_conn *c);
-hato_status net_listen(const char *url, const net_auth *auth, const hato__log *log, net_admitted *admitted, void *arg,
+hato_status net_listen(const char *url, const net_guard *guard, const hato__log *log, net_admitted *admitted, void *arg,
                        net_listener **out, hato_error *err);
 const char *net_listener_url(const net_listener *l); /* with the real port */
 void net_listener_close(net_listener *l);            /* blocks until no callback of it runs; NULL is fine */

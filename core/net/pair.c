@@ -29,7 +29,7 @@ static hato_status end_init(net__pair *p, int i, hato_error *err) {
   if (rv != 0) return net__fail_nng(err, rv, "an in-process connection");
   c->pair = p;
   c->other = &p->end[1 - i];
-  c->peer = (net_peer){.role = PROTO_ROLE_CLIENT, .method = PROTO_METHOD_PEER_UID, .local = true};
+  c->peer = (net_peer){.role = PROTO_ROLE_CLIENT, .peer_uid = true, .local = true};
   strcpy(c->peer.address, "this process");
   atomic_init(&c->life, 2); /* until it is closed, until it is started */
   atomic_init(&c->gate, NET_GATE_SHUT);

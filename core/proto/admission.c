@@ -39,23 +39,45 @@ hato_status proto_challenge_decode(proto_challenge *m, const uint8_t *body, size
   proto_cursor c = proto_cursor_of("CHALLENGE", body, n);
   m->version = proto_get_u8(&c, "version");
   m->method = proto_get_u8(&c, "method");
-  if (m->method != PROTO_METHOD_PEER_UID && m->method != PROTO_METHOD_SECRET)
+  if (m->method < PROTO_METHOD_SECRET || m->method > PROTO_METHOD_MUNGE)
     proto_wrong(&c, "method", "unknown");
   proto_get_zero(&c, 2);
   proto_get_copy(&c, m->nonce, sizeof m->nonce, "nonce");
   return proto_finish(&c, err);
 }
 
-void proto_mac_encode(hato__buf *out, proto_type proof_or_welcome, const proto_mac *m) {
-  uint8_t *at = proto_frame(out, proof_or_welcome, sizeof m->mac);
-  if (at != NULL) (void)proto_put_raw(at, m->mac, sizeof m->mac);
+void proto_proof_encode(hato__buf *out, const proto_proof *m) {
+  uint8_t *at = proto_frame(out, PROTO_PROOF, 8u + sizeof m->mac + 4u + m->munge_len);
+  if (at == NULL) return;
+  at = proto_put_u64(at, m->id);
+  at = proto_put_raw(at, m->mac, sizeof m->mac);
+  (void)proto_put_bytes(at, m->munge, m->munge_len);
 }
 
-hato_status proto_mac_decode(proto_mac *m, const uint8_t *body, size_t n, hato_error *err) {
-  *m = (proto_mac){0};
-  proto_cursor c = proto_cursor_of("PROOF or WELCOME", body, n);
-  proto_get_copy(&c, m->mac, sizeof m->mac, "mac");
-  return proto_finish(&c, err);
+void proto_welcome_encode(hato__buf *out, const proto_proof *m) {
+  uint8_t *at = proto_frame(out, PROTO_WELCOME, sizeof m->mac + 4u + m->munge_len);
+  if (at == NULL) return;
+  at = proto_put_raw(at, m->mac, sizeof m->mac);
+  (void)proto_put_bytes(at, m->munge, m->munge_len);
+}
+
+static hato_status proved(proto_proof *m, proto_cursor *c, hato_error *err) {
+  proto_get_copy(c, m->mac, sizeof m->mac, "mac");
+  m->munge = proto_get_str(c, PROTO_MUNGE_MAX, &m->munge_len, "MUNGE credential");
+  return proto_finish(c, err);
+}
+
+hato_status proto_proof_decode(proto_proof *m, const uint8_t *body, size_t n, hato_error *err) {
+  *m = (proto_proof){0};
+  proto_cursor c = proto_cursor_of("PROOF", body, n);
+  m->id = proto_get_u64(&c, "credential");
+  return proved(m, &c, err);
+}
+
+hato_status proto_welcome_decode(proto_proof *m, const uint8_t *body, size_t n, hato_error *err) {
+  *m = (proto_proof){0};
+  proto_cursor c = proto_cursor_of("WELCOME", body, n);
+  return proved(m, &c, err);
 }
 
 void proto_words_encode(hato__buf *out, proto_type refused_or_goodbye, int status, const char *words) {

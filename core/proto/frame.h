@@ -19,7 +19,7 @@
 #include "base/buf.h"
 #include "hato/status.h"
 
-#define PROTO_VERSION 1
+#define PROTO_VERSION 2
 #define PROTO_HEADER 8u
 #define PROTO_BODY_MAX (256u * 1024u)
 #define PROTO_PIECE_DATA (PROTO_BODY_MAX - 16u)      /* data bytes of a PIECE at most */

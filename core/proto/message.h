@@ -20,7 +20,13 @@
 
 /* ---- admission ---- */
 typedef enum proto_role { PROTO_ROLE_CLIENT = 1, PROTO_ROLE_DAEMON = 2 } proto_role;
-typedef enum proto_method { PROTO_METHOD_PEER_UID = 1, PROTO_METHOD_SECRET = 2 } proto_method;
+typedef enum proto_method {
+  PROTO_METHOD_PEER_UID = 1,  /* the kernel's word, on a Unix socket; without a challenge */
+  PROTO_METHOD_SECRET = 2,    /* the secret of a credential */
+  PROTO_METHOD_MAY_MUNGE = 3, /* that, and MUNGE besides where the peer has it */
+  PROTO_METHOD_MUNGE = 4,     /* both */
+} proto_method;
+#define PROTO_MUNGE_MAX 900u /* bytes of a MUNGE credential */
 typedef struct proto_hello { /* role u8, lowest and highest version u8, reserved u8, nonce[16] */
   uint8_t role, version_low, version_high;
   uint8_t nonce[16];
@@ -29,15 +35,20 @@ typedef struct proto_challenge { /* version u8, method u8, reserved u16, nonce[1
   uint8_t version, method;
   uint8_t nonce[16];
 } proto_challenge;
-typedef struct proto_mac { /* PROOF and WELCOME: mac[32] (zero where the method needs none) */
+typedef struct proto_proof { /* PROOF: id u64, mac[32], munge str. WELCOME: mac[32] (zero after no challenge), munge str */
+  uint64_t id; /* PROOF alone: of the credential */
   uint8_t mac[32];
-} proto_mac;
+  const char *munge; /* borrowed, not terminated; a MUNGE credential or nothing */
+  uint32_t munge_len;
+} proto_proof;
 void proto_hello_encode(hato__buf *out, const proto_hello *m);
 hato_status proto_hello_decode(proto_hello *m, const uint8_t *body, size_t n, hato_error *err);
 void proto_challenge_encode(hato__buf *out, const proto_challenge *m);
 hato_status proto_challenge_decode(proto_challenge *m, const uint8_t *body, size_t n, hato_error *err);
-void proto_mac_encode(hato__buf *out, proto_type proof_or_welcome, const proto_mac *m);
-hato_status proto_mac_decode(proto_mac *m, const uint8_t *body, size_t n, hato_error *err);
+void proto_proof_encode(hato__buf *out, const proto_proof *m);
+hato_status proto_proof_decode(proto_proof *m, const uint8_t *body, size_t n, hato_error *err);
+void proto_welcome_encode(hato__buf *out, const proto_proof *m);
+hato_status proto_welcome_decode(proto_proof *m, const uint8_t *body, size_t n, hato_error *err);
 
 /* REFUSED, GOODBYE: status u16, words str (at most 400 bytes). */
 typedef struct proto_words {

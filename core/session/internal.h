@@ -34,6 +34,8 @@ bool session__process_parse(const json_t *j, hato__process *p);
 hato_status session__read_json(const char *path, json_t **out, hato_error *err);
 /* dir/file, malloc'd. */
 char *session__file(const hato__session *s, const char *file);
+/* All of the folder. */
+void session__remove_credentials(const hato__session *s);
 /* What can be removed below a folder of ours, links not followed. */
 void session__empty_dir(const char *path);
 

@@ -130,6 +130,7 @@ hato_status hato__session_local(hato__session *s, hato_error *err) {
   s->note[0] = 0;
   if (!s->locked) return hato__fail(err, HATO_STATE, "session %s is not locked by this process", s->name);
   if (s->local_url != NULL) return HATO_OK;
+  session__remove_credentials(s); /* of a dead dispatcher */
   const char *bases[] = {getenv("HATO_LOCAL_DIR"), getenv("TMPDIR"), "/tmp", "/var/tmp", "/dev/shm"};
   char *fallback = NULL;
   hato_error why = {0};
@@ -157,13 +158,11 @@ hato_status hato__session_local(hato__session *s, hato_error *err) {
 }
 
 void hato__session_remove(hato__session *s) {
-  static const char *const files[] = {"address", "secret"};
   if (!s->locked || s->self.pid != getpid()) return;
-  for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-    char *path = session__file(s, files[i]);
-    if (path != NULL) (void)unlink(path);
-    free(path);
-  }
+  char *path = session__file(s, "address");
+  if (path != NULL) (void)unlink(path);
+  free(path);
+  session__remove_credentials(s);
   if (s->local_dir != NULL) {
     session__empty_dir(s->local_dir);
     (void)rmdir(s->local_dir);

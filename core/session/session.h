@@ -4,7 +4,7 @@
  *
  *   <state>/hato/<name>/lock     who serves the session (JSON), made by link(2)
  *                       address  where it is served (JSON)
- *                       secret   32 random bytes as 64 hex digits, 0600
+ *                       *.credential  base/credential.h, 0600: client, daemon (by hand), launch-N
  *                       launches what launchers were asked for and has not ended (JSON)
  *                       logs/    of the daemons of this session, or of the last
  *                       guard    empty; locked while a lock is judged and replaced
@@ -14,13 +14,12 @@
 #ifndef HATO_SESSION_SESSION_H
 #define HATO_SESSION_SESSION_H
 
+#include "base/credential.h"
 #include "hato/status.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
-
-#define HATO__SECRET_BYTES 32
 
 typedef struct hato__session hato__session;
 
@@ -99,18 +98,19 @@ const char *hato__address_url(const hato__address *a);
 /* True of ipc, abstract, inproc and loopback urls. */
 bool hato__url_is_local(const char *url);
 
-/* ---- the credential -------------------------------------------------------- */
+/* ---- credentials -------------------------------------------------------- */
 
-/* Reads the session's secret, or makes a new one when there is none. */
-hato_status hato__session_secret(hato__session *s, uint8_t out[HATO__SECRET_BYTES], hato_error *err);
-/* Makes a new one in the place of an old. */
-hato_status hato__session_secret_renew(hato__session *s, uint8_t out[HATO__SECRET_BYTES], hato_error *err);
+/* The files of the session's folder that hold credentials: of its clients, and of daemons started by hand. Those of
+ * launches stand beside them. */
+#define HATO__CLIENT_CREDENTIAL "client.credential"
+#define HATO__DAEMON_CREDENTIAL "daemon.credential"
+
 /* Reads one, checked as ssh checks a key: a plain file of ours that others can
  * neither read nor write. NOT_FOUND (on NFS maybe only not yet), PERMISSION,
- * INVALID. */
-hato_status hato__secret_read(const char *path, uint8_t out[HATO__SECRET_BYTES], hato_error *err);
+ * INVALID. Free with hato__credential_free. */
+hato_status hato__credential_read(const char *path, hato__credential **out, hato_error *err);
 /* Writes one, 0600. */
-hato_status hato__secret_write(const char *path, const uint8_t secret[HATO__SECRET_BYTES], hato_error *err);
+hato_status hato__credential_write(const char *path, const hato__credential *c, hato_error *err);
 
 /* ---- the local folder ------------------------------------------------------ */
 
@@ -119,7 +119,7 @@ hato_status hato__secret_write(const char *path, const uint8_t secret[HATO__SECR
 /* Makes (0700) and empties this session's folder in the first of $HATO_LOCAL_DIR,
  * $TMPDIR, /tmp, /var/tmp and /dev/shm that is ours alone and where a socket
  * can really be bound; the session must be locked, so that what lies there is a
- * dead dispatcher's. Where no socket can be bound the first folder stands and
+ * dead dispatcher's, as are the credentials in the session's folder, which it removes. Where no socket can be bound the first folder stands and
  * the url is an abstract socket's. STATE: not locked; otherwise the reason of
  * the last candidate. */
 hato_status hato__session_local(hato__session *s, hato_error *err);
@@ -130,7 +130,7 @@ const char *hato__session_local_url(const hato__session *s); /* "ipc:///…" or 
  * beside the record, since daemons elsewhere reach it by the shared home folder. Its path in out. */
 hato_status hato__session_logs(hato__session *s, char *out, size_t n, hato_error *err);
 
-/* The end of a session: address, secret, the local folder, then the lock. Logs
+/* The end of a session: address, credentials, the local folder, then the lock. Logs
  * and whatever else lies in the session's folder stay. */
 void hato__session_remove(hato__session *s);
 

@@ -89,6 +89,7 @@ class World:
         status = json.loads(self.run(HATO, "status", "--json"))
         self.dispatcher = status["pid"]
         self.daemons = [d["pid"] for d in status["daemons"]]
+        self.credential = next(self.dir.rglob("daemon.credential"))
         self.socket = next(u for u in status["urls"] if u.startswith("ipc://"))[len("ipc://") :]
 
     def down(self):
@@ -227,9 +228,9 @@ def ten_working(w, idle, tasks):
     """The rate of ten daemons, while others sit on a task that does not end."""
     started = []
     if idle:
-        started.append(w.start(PROGRAMS / "bench_daemons", "--socket", w.socket, "-n", idle, "--hold")[0])
+        started.append(w.start(PROGRAMS / "bench_daemons", "--socket", w.socket, "--credential", w.credential, "-n", idle, "--hold")[0])
         started.append(w.start(PROGRAMS / "bench_tasks", "hold", "-n", idle, "--object", OBJECT)[0])
-    started.append(w.start(PROGRAMS / "bench_daemons", "--socket", w.socket, "-n", 10)[0])
+    started.append(w.start(PROGRAMS / "bench_daemons", "--socket", w.socket, "--credential", w.credential, "-n", 10)[0])
     rate = w.tasks("array", "-n", tasks)["per_s"]
     for process in reversed(started):
         w.end(process)
@@ -241,7 +242,7 @@ def daemons():
     with World() as w:
         w.up("-n", "0")
         before = resident(w.dispatcher)
-        held, _ = w.start(PROGRAMS / "bench_daemons", "--socket", w.socket, "-n", n)
+        held, _ = w.start(PROGRAMS / "bench_daemons", "--socket", w.socket, "--credential", w.credential, "-n", n)
         yield row("daemon-memory", f"a connected daemon, of {n:,}", "bytes", (resident(w.dispatcher) - before) / n, bar=4096,
                   atleast=False)
         m = medians(times(5), {"all": lambda: w.tasks("array", "-n", tasks)["per_s"]})

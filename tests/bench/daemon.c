@@ -223,6 +223,13 @@ static int play_daemon(char **argv) {
   return daemon_run(&o, NULL);
 }
 
+/* The daemon that it starts holds this. */
+static bool find(void *arg, proto_role role, uint64_t id, uint8_t secret[HATO__SECRET_BYTES]) {
+  (void)arg, (void)role, (void)id;
+  memset(secret, 0x55, HATO__SECRET_BYTES);
+  return true;
+}
+
 int main(int argc, char **argv) {
   if (argc > 1 && strcmp(argv[1], "executor") == 0) return executor_main(3, NULL);
   if (argc > 3 && strcmp(argv[1], "daemon") == 0) return play_daemon(argv);
@@ -238,14 +245,17 @@ int main(int argc, char **argv) {
   char url[64], *slots = argc > at + 1 ? argv[at + 1] : "2";
   rig g = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
   net_listener *l;
-  net_auth auth = {0};
+  net_guard guard = {.find = find};
   hato_error err;
   snprintf(url, sizeof url, "abstract://hato-bench-%d", (int)getpid());
-  if (net_listen(url, &auth, NULL, admitted, &g, &l, &err) != HATO_OK)
+  if (net_listen(url, &guard, NULL, admitted, &g, &l, &err) != HATO_OK)
     return fprintf(stderr, "%s\n", err.text), 1;
   char *args[] = {argv[0], "daemon", url, slots, NULL}, *true_[] = {"/bin/true", NULL},
        *env[] = {"PATH=/bin", NULL};
   pid_t pid;
+  char credential[] = "hato1:daemon:0:................................................................:-:-:-";
+  memset(strchr(credential, '.'), '5', 2 * HATO__SECRET_BYTES);
+  setenv("HATO_CREDENTIAL", credential, 1);
   if (posix_spawn(&pid, "/proc/self/exe", NULL, NULL, args, environ) != 0) return 1;
   pthread_mutex_lock(&g.lock);
   while (!g.enlisted) pthread_cond_wait(&g.cond, &g.lock);

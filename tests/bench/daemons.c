@@ -1,11 +1,13 @@
 /* Thousands of daemons in one process: each a connection that says and answers what a daemon
  * does. Tasks are done the moment they come, or, with --hold, never.
  *
- *   daemons --socket PATH -n COUNT [--hold]
+ *   daemons --socket PATH --credential FILE -n COUNT [--hold]
  *
  * Prints {"daemons":COUNT,"seconds":…} when all are enlisted; ends with its standard input. */
 #include "bench/floor.h"
+#include "net/internal.h"
 #include "proto/message.h"
+#include "session/session.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,12 +21,14 @@
 typedef struct one {
   int fd;
   uint32_t number;
+  uint8_t hello[NET_HELLO_BODY];
   hato__buf in, out; /* what is not whole yet; what the socket did not take */
   bool armed;        /* waits for room */
 } one;
 
 typedef struct many {
   const char *path;
+  hato__credential *credential;
   uint32_t n, enlisted;
   bool hold;
   int epoll;
@@ -104,10 +108,22 @@ static void enlisted(many *m, const uint8_t *body, uint32_t len) {
   fflush(stdout);
 }
 
+static void prove(many *m, one *d, const uint8_t *challenge, uint32_t len) {
+  uint8_t t[32];
+  proto_proof p = {.id = m->credential->id};
+  if (len != NET_CHALLENGE_BODY || !net__transcript(t, NULL, d->hello, challenge) ||
+      !net__proof_mac(p.mac, m->credential->secret, t, &p))
+    die("the challenge");
+  proto_proof_encode(&d->out, &p);
+}
+
 static void frame(many *m, one *d, uint8_t type, const uint8_t *body, uint32_t len) {
   proto_daemon me = {.id = ((uint64_t)getpid() << 32) + d->number + 1, .instance = 1, .slots = 1, .cores = 1,
                      .pid = (uint32_t)getpid(), .host = "bench", .host_len = 5, .version = "bench", .version_len = 5};
   switch (type) {
+  case PROTO_CHALLENGE:
+    prove(m, d, body, len);
+    break;
   case PROTO_WELCOME:
     proto_daemon_encode(&d->out, &me);
     break;
@@ -182,6 +198,7 @@ static void join(many *m, one *d, uint32_t number) {
   proto_hello hello = {.role = PROTO_ROLE_DAEMON, .version_low = PROTO_VERSION, .version_high = PROTO_VERSION};
   memcpy(hello.nonce, &number, sizeof number);
   proto_hello_encode(&d->out, &hello);
+  memcpy(d->hello, d->out.data + PROTO_HEADER, sizeof d->hello);
   flush(m, d);
 }
 
@@ -219,15 +236,21 @@ static int serve(many *m) {
 
 int main(int argc, char **argv) {
   many m = {.begun = now_ns()};
+  const char *credential = NULL;
   for (int i = 1; i < argc; i++) {
     if (strcmp(argv[i], "--hold") == 0)
       m.hold = true;
     else if (strcmp(argv[i], "--socket") == 0 && i + 1 < argc)
       m.path = argv[++i];
+    else if (strcmp(argv[i], "--credential") == 0 && i + 1 < argc)
+      credential = argv[++i];
     else if (strcmp(argv[i], "-n") == 0 && i + 1 < argc)
       m.n = (uint32_t)strtoul(argv[++i], NULL, 10);
   }
-  if (m.path == NULL || m.n == 0) return fprintf(stderr, "usage: daemons --socket PATH -n COUNT [--hold]\n"), 2;
+  if (m.path == NULL || credential == NULL || m.n == 0)
+    return fprintf(stderr, "usage: daemons --socket PATH --credential FILE -n COUNT [--hold]\n"), 2;
+  hato_error err;
+  if (hato__credential_read(credential, &m.credential, &err) != HATO_OK) return fprintf(stderr, "%s\n", err.text), 1;
   struct rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
     limit.rlim_cur = limit.rlim_max;

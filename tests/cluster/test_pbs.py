@@ -98,7 +98,7 @@ class Life(PbsCase):
     @limit(60)
     def test_the_secret_is_shown_nowhere(self):
         self.up(daemons=2)
-        secret = (self.dir / "state/hato/default/secret").read_text().strip()
+        secret = (self.dir / "state/hato/default/launch-1.credential").read_text().split(":")[3]
         shown = self.run_command("scontrol", "show", "job", "-dd").out + self.run_command("qstat", "-f").out
         number = min(int(job.split("_")[0]) for job in self.job_ids())
         script = self.run_command("scontrol", "write", "batch_script", number, "-", rc=None).out

@@ -17,9 +17,10 @@ import os
 import secrets
 import socket
 import struct
+from pathlib import Path
 import sys
 
-VERSION = 1
+VERSION = 2
 HEADER = struct.Struct("<2sBBI")
 BODY_MAX = 256 * 1024
 PIECE_DATA = BODY_MAX - 16
@@ -105,12 +106,37 @@ def hello(nonce, role=1, low=VERSION, high=VERSION):
     return frame(HELLO, struct.pack("<BBBB16s", role, low, high, 0, nonce))
 
 
-def proof_mac(secret, role, hello_body, challenge_body):
-    return hmac.digest(secret, b"hato-1 proof" + bytes([role]) + hello_body + challenge_body, hashlib.sha256)
+class Credential:
+    """What a credential's text says."""
+
+    def __init__(self, secret, role=1, number=0, name=None, fingerprint=None, anchor=None):
+        self.secret, self.role, self.number = secret, role, number
+        self.name, self.fingerprint, self.anchor = name, fingerprint, anchor
+
+    @classmethod
+    def read(cls, path):
+        mark, role, number, secret, name, fingerprint, anchor = Path(path).read_text().strip().split(":")
+        if mark != "hato1":
+            raise ProtocolError(f"a credential of {mark}")
+        certificate = (name, bytes.fromhex(fingerprint), bytes.fromhex(anchor)) if name != "-" else ()
+        return cls(bytes.fromhex(secret), {"client": 1, "daemon": 2}[role], int(number), *certificate)
 
 
-def welcome_mac(secret, hello_body, challenge_body, proof):
-    return hmac.digest(secret, b"hato-1 welcome" + hello_body + challenge_body + proof, hashlib.sha256)
+def transcript(hello_body, challenge_body, fingerprint=None):
+    channel = b"\1" + fingerprint if fingerprint else bytes(33)
+    return hashlib.sha256(b"hato-2 transcript" + channel + hello_body + challenge_body).digest()
+
+
+def proof_mac(secret, said, number, munge=b""):
+    return hmac.digest(secret, b"hato-2 proof" + said + struct.pack("<Q", number) + munge, hashlib.sha256)
+
+
+def welcome_mac(secret, said, proof, munge=b""):
+    return hmac.digest(secret, b"hato-2 welcome" + said + proof + munge, hashlib.sha256)
+
+
+def prove(number, mac, munge=b""):
+    return frame(PROOF, struct.pack("<Q", number) + mac + counted_bytes(munge))
 
 
 def introduce(client_id, label):
@@ -233,6 +259,7 @@ class Connection:
         self.socket.settimeout(timeout)
         self.socket.connect(address if inet else str(address))
         self.buffer = bytearray()
+        self.fingerprint = None  # of the certificate of its TLS
 
     def close(self):
         self.socket.close()
@@ -263,32 +290,33 @@ class Connection:
         del self.buffer[: HEADER.size + length]
         return kind, body
 
-    def admit(self, secret=None, role=1):
+    def admit(self, credential=None, role=None):
         """HELLO to WELCOME; Refused with the dispatcher's words."""
-        greeting = hello(secrets.token_bytes(16), role)
+        greeting = hello(secrets.token_bytes(16), role or (credential.role if credential else 1))
         self.send(greeting)
         kind, body = self.receive()
         mac = bytes(32)
         if kind == CHALLENGE:
-            if secret is None:
-                raise ProtocolError("a secret is asked for, and there is none")
-            proof = proof_mac(secret, role, greeting[8:], body)
-            mac = welcome_mac(secret, greeting[8:], body, proof)
-            self.send(frame(PROOF, proof))
+            if credential is None:
+                raise ProtocolError("a credential is asked for, and there is none")
+            said = transcript(greeting[8:], body, self.fingerprint)
+            proof = proof_mac(credential.secret, said, credential.number)
+            mac = welcome_mac(credential.secret, said, proof)
+            self.send(prove(credential.number, proof))
             kind, body = self.receive()
         if kind == REFUSED:
             fields = Fields(body)
             raise Refused(fields.unpack("H"), fields.text())
-        if kind != WELCOME or not hmac.compare_digest(body, mac):
+        if kind != WELCOME or not hmac.compare_digest(body, mac + counted_bytes(b"")):
             raise ProtocolError(f"not welcomed: {kind} {body!r}")
 
 
 class Client:
     """A client that submits and collects. One thread; calls block."""
 
-    def __init__(self, address, secret=None, timeout=20, label=None, identity=None):
+    def __init__(self, address, credential=None, timeout=20, label=None, identity=None):
         self.connection = Connection(address, timeout)
-        self.connection.admit(secret)
+        self.connection.admit(credential)
         self.specs = self.seq = self.token = 0
         self.large = {}  # seq: {index: argument}, until its first task's number is known
         self.inputs = {}  # task: [argument, sent, credit, attempt]

@@ -56,10 +56,10 @@ class Task:
 
 
 class Daemon:
-    def __init__(self, address, slots=1, secret=None, timeout=20, **more):
+    def __init__(self, address, slots=1, credential=None, timeout=20, **more):
         self.connection = Connection(address, timeout)
         self.timeout = timeout
-        self.connection.admit(secret, ROLE_DAEMON)
+        self.connection.admit(credential, ROLE_DAEMON)
         self.assigned, self.specs, self.partial = [], {}, {}
         self.objects, self.dropped, self.takes, self.interrupts, self.drains = {}, [], [], [], []
         self.input, self.input_ended, self.credit = {}, {}, {}

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 from harness import HATO, Case, alive, pause  # noqa: F401 (for the tests that import from here)
-from refclient import DETACHED, Client, Connection, Result
+from refclient import DETACHED, Client, Connection, Credential, Result
 from refdaemon import Daemon
 
 
@@ -35,8 +35,11 @@ class Server:
 
         self.test.wait_for(said, seconds, f"{words} in the log:\n{self.log()[-2000:]}")
 
-    def secret(self):
-        return bytes.fromhex((self.folder / "secret").read_text().strip())
+    def credential_file(self, whose="client"):
+        return self.folder / f"{whose}.credential"
+
+    def credential(self, whose="client"):
+        return Credential.read(self.credential_file(whose))
 
     def tcp(self):
         """(host, port) of its tcp address."""
@@ -70,12 +73,12 @@ class Served(Case):
         return client
 
     def daemon(self, server, slots=1, **more):
-        daemon = Daemon(server.socket, slots, **more)
+        daemon = Daemon(server.socket, slots, server.credential("daemon"), **more)
         self.addCleanup(daemon.close)
         return daemon
 
     def real_daemon(self, server, slots=1, *args):
-        running = self.start_hato("daemon", "--url", server.urls[0], "--slots", slots, "--log-level", "info", *args)
+        running = self.start_hato("daemon", "--url", server.urls[0], "--credential-file", server.credential_file("daemon"), "--slots", slots, "--log-level", "info", *args)
         self.wait_for(lambda: any(d["pid"] == running.pid for d in self.ask(server)["daemons"]), 20, "the daemon is enlisted")
         return running
 

@@ -186,8 +186,7 @@ class Up(Case):
         url = next(u for u in up["urls"] if u.startswith("tcp://"))
         self.assertNotIn(":0", url[-2:])
         self.assertIn(f"listens at {url}", self.hato("up").out)
-        secret = self.wait_for(lambda: [p for p in (self.dir / "state").rglob("*") if p.is_file() and p.stat().st_size in (64, 65)],
-                               5, "the credential")[0]
+        secret = next((self.dir / "state").rglob("client.credential"))
         self.assertEqual(secret.stat().st_mode & 0o777, 0o600)
         elsewhere = dict(self.env, XDG_STATE_HOME=str(self.dir / "tmp"), HATO_LOCAL_DIR=str(self.dir / "tmp"))
         dial = ["--url", url, "--credential-file", secret]
@@ -197,7 +196,7 @@ class Up(Case):
         self.hato("wait", *dial, "--all", env=elsewhere)
         self.assertEqual(self.hato("output", *dial, "--all", env=elsewhere).out, "kept\n")
         wrong = self.dir / "wrong"
-        wrong.write_text("0" * 64 + "\n")
+        wrong.write_text(f"hato1:client:0:{'0' * 64}:-:-:-\n")
         wrong.chmod(0o600)
         self.hato("status", "--url", url, "--credential-file", wrong, env=elsewhere, rc=3)
         self.hato("status", "--url", url, env=elsewhere, rc=None)

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from harness import HATO, PATIENCE, alive, descendants, limit, main
-from refclient import (DETACHED, EXPLICIT, FETCH, LIVE, STDIN_ARG, SUBSTITUTE, Client, Closed, Connection, Refused, Result, args,
+from refclient import (DETACHED, EXPLICIT, FETCH, LIVE, STDIN_ARG, SUBSTITUTE, Client, Closed, Connection, Credential, Refused, Result, args,
                        command, frame, spec, submit)
 from refdaemon import Daemon
 from served import Served, mode, request, requests, value
@@ -23,12 +23,13 @@ class Life(Served):
         server = self.serve("--listen", "tcp://127.0.0.1:0")
         local = Path(server.socket).parent
         self.assertEqual((mode(server.folder), mode(local)), (0o700, 0o700))
-        self.assertEqual(mode(server.folder / "secret"), 0o600)
+        for whose in ("client", "daemon"):
+            self.assertEqual(mode(server.credential_file(whose)), 0o600)
         for file in [f for folder in (server.folder, local) for f in folder.rglob("*")]:
             self.assertEqual(mode(file) & 0o077, 0, file) if not stat.S_ISSOCK(os.lstat(file).st_mode) else None
         server.running.signal(signal.SIGTERM)
         self.assertEqual(server.running.wait(20).rc, 0)
-        self.assertFalse((server.folder / "secret").exists())
+        self.assertEqual(list(server.folder.glob("*.credential")), [])
         self.assertFalse((server.folder / "lock").exists())
         self.assertFalse(local.exists())
 
@@ -36,7 +37,7 @@ class Life(Served):
         server = self.serve("--listen", "tcp://127.0.0.1:0")
         client = self.client(server)
         self.assertEqual(request(client, "launch", launcher="local", n=2, wait=True)["connected"], 2)
-        secret = (server.folder / "secret").read_text().strip()
+        secret = server.credential("daemon").secret.hex()
         first = self.shell(client, "env; cat /proc/self/environ; tr '\\0' ' ' < /proc/$PPID/environ", flags=0)
         said = next(client.results(first, 1)).out.decode(errors="replace")
         self.assertNotIn(secret, said)
@@ -54,23 +55,23 @@ class Life(Served):
         self.assertEqual(len(server.urls), 2)
         self.assertNotEqual(server.tcp()[1], 0)
         with self.assertRaises(Refused):
-            Client(server.tcp(), secret=bytes(32))
+            Client(server.tcp(), Credential(bytes(32)))
         with self.assertRaises(Refused):
-            Daemon(server.tcp(), secret=b"x" * 32)
-        client = Client(server.tcp(), secret=server.secret())
-        daemon = Daemon(server.tcp(), secret=server.secret())
+            Daemon(server.tcp(), credential=Credential(b"x" * 32, 2))
+        client = Client(server.tcp(), server.credential())
+        daemon = Daemon(server.tcp(), credential=server.credential("daemon"))
         first = client.submit(client.specification(["x"]), [b"over tcp"])
         task = daemon.next()
         daemon.run(task, out=task.argument)
         self.assertEqual(next(client.results(first, 1)).out, b"over tcp")
-        self.start_hato("daemon", "--url", server.urls[1], "--credential-file", server.folder / "secret", "--slots", "2")
+        self.start_hato("daemon", "--url", server.urls[1], "--credential-file", server.credential_file("daemon"), "--slots", "2")
         self.wait_for(lambda: self.ask(server)["slots"] == 3)
         wrong = self.dir / "wrong"
-        wrong.write_text("0" * 64 + "\n")
+        wrong.write_text(f"hato1:daemon:0:{'0' * 64}:-:-:-\n")
         wrong.chmod(0o600)
         done = self.hato("daemon", "--url", server.urls[1], "--credential-file", wrong, rc=4)
         self.assertIn("not admitted", done.err)
-        done = self.hato("status", "--url", server.urls[1], "--credential-file", server.folder / "secret", "--json")
+        done = self.hato("status", "--url", server.urls[1], "--credential-file", server.credential_file(), "--json")
         self.assertEqual(json.loads(done.out)["pid"], server.pid)
 
     def test_an_idle_session_ends(self):

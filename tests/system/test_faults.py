@@ -17,8 +17,8 @@ from pathlib import Path
 import refdaemon
 from harness import BUILD, HATO, PATIENCE, alive, limit, main
 from refclient import (ARGS, BODY_MAX, CANCEL, CLIENT, CONTROL, DETACHED, FETCH, HEARTBEAT, HELLO, PIECE, PROOF, RESULTS, SPEC,
-                       SUBMIT, WELCOME, Client, Closed, Connection, ProtocolError, Refused, Result, frame, hello, introduce, spec,
-                       submit)
+                       SUBMIT, WELCOME, Client, Closed, Connection, Credential, ProtocolError, Refused, Result, VERSION, frame, hello,
+                       introduce, spec, submit)
 from served import Served, request, requests, value
 
 NO_SPACE = 22
@@ -67,8 +67,8 @@ class Port(Served):
             "http": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
             "zeros": bytes(4096),
             "random": b"\0" + secrets.token_bytes(100000),
-            "4 GB": struct.pack("<2sBBI", b"HT", 1, HELLO, 2**32 - 1) + bytes(100),
-            "over the cap": struct.pack("<2sBBI", b"HT", 1, HELLO, 513) + bytes(513),
+            "4 GB": struct.pack("<2sBBI", b"HT", VERSION, HELLO, 2**32 - 1) + bytes(100),
+            "over the cap": struct.pack("<2sBBI", b"HT", VERSION, HELLO, 1025) + bytes(1025),
             "magic": b"XT" + greeting[2:],
             "short": frame(HELLO, greeting[8:-1]),
             "long": frame(HELLO, greeting[8:] + b"x"),
@@ -106,7 +106,7 @@ class Port(Served):
                 connection.close()
                 self.assertEqual((magic, refused), (b"HT", 5))
                 self.assertRegex(words, rb"9.*12")
-                self.assertRegex(words, rb"\b1\b")
+                self.assertRegex(words, rb"\b2\b")
         # One that speaks this version too is welcome.
         connection = Connection(self.server.socket)
         connection.send(struct.pack("<2sBBI", b"HT", 1, HELLO, 20) + struct.pack("<BBBB16s", 1, 1, 12, 0, bytes(16)))
@@ -118,10 +118,10 @@ class Port(Served):
         address = self.server.tcp()
         for role in (1, 2):
             with self.assertRaises(Refused) as end:
-                Connection(address).admit(bytes(32), role)
+                Connection(address).admit(Credential(bytes(32), role))
             self.assertEqual(end.exception.status, 27)
             self.assertNotRegex(end.exception.words, r"mac|nonce|byte")
-        Connection(address).admit(self.server.secret())
+        Connection(address).admit(self.server.credential())
         self.server.wait_log("PEER-REFUSED")
         self.undisturbed()
 
@@ -158,7 +158,7 @@ class Port(Served):
         for name, data in workers.items():
             with self.subTest(name):
                 connection = Connection(self.server.socket)
-                connection.admit(role=2)
+                connection.admit(self.server.credential("daemon"))
                 connection.send(data)
                 self.closes(connection)
         self.server.wait_log("PEER")
@@ -386,7 +386,7 @@ class FullDisk(Served):
         namespace = f"/proc/{server.pid}/root"
         client = Client(f"{namespace}{server.socket}")
         self.addCleanup(client.connection.close)
-        daemon = refdaemon.Daemon(f"{namespace}{server.socket}")
+        daemon = refdaemon.Daemon(f"{namespace}{server.socket}", credential=server.credential("daemon"))
         self.addCleanup(daemon.close)
         number = client.specification(["x"])
         out = os.urandom(60000)
@@ -430,7 +430,8 @@ class FullDisk(Served):
         (self.dir / "small").mkdir()
         server = self.serve()
         small = self.dir / "small"
-        daemon = self.start(*small_disk(small, "64k"), HATO, "daemon", "--url", server.urls[0], "--slots", "1")
+        daemon = self.start(*small_disk(small, "64k"), HATO, "daemon", "--url", server.urls[0], "--credential-file",
+                            server.credential_file("daemon"), "--slots", "1")
         self.wait_for(lambda: self.ask(server)["slots"] == 1)
         client = self.client(server)
         first = self.shell(client, "head -c 1000000 /dev/zero", output_to=str(small / "out.{#}"))

@@ -275,7 +275,7 @@ class ByHand(Launches):
     @limit(60)
     def test_the_commands_work_and_show_no_secret(self):
         self.hato("up", "-n", "0")
-        secret = next(self.dir.rglob("secret")).read_text().strip()
+        secret = next(self.dir.rglob("daemon.credential")).read_text().split(":")[3]
         done = self.hato("launch", "--print")
         self.assertNotIn(secret, done.out + done.err)
         lines = done.out.splitlines()
@@ -332,13 +332,13 @@ class Secrets(Launches):
     @limit(60)
     def test_no_argument_record_or_log_shows_the_secret(self):
         self.hato("up", "-n", "0")
-        secret = next(self.dir.rglob("secret")).read_text().strip()
         self.hato("launch", "--launcher", "fake", "-n", "2", "-o", "host=a")
+        secret = "hato1:daemon:"  # how the text of a daemon's credential begins
         for pid in self.below("daemon"):
             with open(f"/proc/{pid}/cmdline", "rb") as f:
                 self.assertNotIn(secret.encode(), f.read())
         for path in self.dir.rglob("*"):
-            if path.is_file() and path.name != "secret":
+            if path.is_file() and path.suffix != ".credential":
                 self.assertNotIn(secret.encode(), path.read_bytes(), path)
         self.assertNotIn(secret, self.hato("status", "--json").out)
 

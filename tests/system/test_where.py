@@ -19,7 +19,7 @@ class Where(Case):
         return json.loads(self.hato("up", "-n", "0", "--session", name, *args, "--json").out)["urls"]
 
     def secret(self, name):
-        return self.dir / "state" / "hato" / name / "secret"
+        return self.dir / "state" / "hato" / name / "daemon.credential"
 
     def dead(self):
         with socket.socket() as s:

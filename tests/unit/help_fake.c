@@ -149,6 +149,19 @@ static void fake_admitted(void *arg, net_conn *c) {
   net_start(c, &fake_ops, f);
 }
 
+/* The only credential, of a daemon by hand. */
+static bool fake_secret(void *arg, proto_role role, uint64_t id, uint8_t secret[HATO__SECRET_BYTES]) {
+  (void)arg;
+  memset(secret, 0x55, HATO__SECRET_BYTES);
+  return role == PROTO_ROLE_DAEMON && id == 0;
+}
+
+static void put_credential(void) {
+  char text[] = "hato1:daemon:0:................................................................:-:-:-";
+  memset(strchr(text, '.'), '5', 2 * HATO__SECRET_BYTES);
+  setenv("HATO_CREDENTIAL", text, 0);
+}
+
 static pid_t run_self(char **argv) {
   pid_t pid;
   posix_spawnattr_t attr;
@@ -173,6 +186,7 @@ void fake_run(struct fake *f, const char *url, unsigned patience_ms) {
   snprintf(f->mark, sizeof f->mark, "HATO_TEST_MARK=%d-%llx", (int)getpid(), (unsigned long long)hato__now());
   pthread_mutex_lock(&f->lock);
   putenv(f->mark);
+  put_credential();
   f->pid = run_self(argv);
   unsetenv("HATO_TEST_MARK");
   pthread_mutex_unlock(&f->lock);
@@ -190,8 +204,8 @@ struct fake *fake_start(unsigned slots, unsigned beat_ms, unsigned idle_ms) {
   ck_assert_ptr_nonnull(mkdtemp(f->dir));
   snprintf(f->url, sizeof f->url, "ipc://%s/socket", f->dir);
   hato_error err = {0};
-  net_auth auth = {0};
-  ck_assert_msg(net_listen(f->url, &auth, NULL, fake_admitted, f, &f->listener, &err) == HATO_OK, "%s",
+  net_guard guard = {.find = fake_secret};
+  ck_assert_msg(net_listen(f->url, &guard, NULL, fake_admitted, f, &f->listener, &err) == HATO_OK, "%s",
                 err.text);
   fake_run(f, f->url, 5000);
   WAIT(f, f->enlisted);

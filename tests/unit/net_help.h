@@ -181,7 +181,9 @@ typedef struct host {
   net_listener *l;
   char path[96], dir[64];
   const char *url;
-  net_auth auth;
+  net_guard guard;
+  hato__credential *credentials[3]; /* by role: what `find` knows */
+  net_auth auth;                    /* a client's */
   bool echo, plain;
   end ends[64];
   atomic_uint admitted, paused, resumed, refused, errors;
@@ -222,10 +224,25 @@ static inline bool host_last(host *h, const char *part) {
   return yes;
 }
 
+/* One credential of each role, of number 0. */
+static inline bool host_find(void *arg, proto_role role, uint64_t id, uint8_t secret[HATO__SECRET_BYTES]) {
+  host *h = arg;
+  if (id != 0) return false;
+  memcpy(secret, h->credentials[role]->secret, HATO__SECRET_BYTES);
+  return true;
+}
+
+static inline void host_guard(host *h) {
+  for (int role = HATO__ROLE_CLIENT; role <= HATO__ROLE_DAEMON; role++)
+    if (!h->credentials[role]) h->credentials[role] = hato__credential_new((hato__role)role, 0, NULL);
+  h->auth.credential = h->credentials[HATO__ROLE_CLIENT];
+  h->guard.find = host_find;
+  h->guard.arg = h;
+}
+
 static inline void host_listen_with(host *h, const char *scheme, net_admitted *admitted) {
   pthread_mutex_init(&h->lock, NULL);
-  h->auth.have_secret = true;
-  memset(h->auth.secret, 0x5a, sizeof h->auth.secret);
+  host_guard(h);
   hato_error err;
   hato__log log = {.level = HATO__LOG_DEBUG, .write = host_log, .arg = h};
   if (strcmp(scheme, "ipc") == 0) {
@@ -237,7 +254,7 @@ static inline void host_listen_with(host *h, const char *scheme, net_admitted *a
   } else {
     snprintf(h->path, sizeof h->path, "%s://127.0.0.1:0%s", scheme, scheme[0] == 'w' ? "/hato" : "");
   }
-  hato_status st = net_listen(h->path, &h->auth, &log, admitted, h, &h->l, &err);
+  hato_status st = net_listen(h->path, &h->guard, &log, admitted, h, &h->l, &err);
   ck_assert_msg(st == HATO_OK, "%s", err.text);
   h->url = net_listener_url(h->l);
 }
@@ -246,6 +263,7 @@ static inline void host_listen(host *h, const char *scheme) { host_listen_with(h
 static inline void host_close(host *h) {
   net_listener_close(h->l);
   if (h->dir[0]) rmdir(h->dir);
+  for (int role = HATO__ROLE_CLIENT; role <= HATO__ROLE_DAEMON; role++) hato__credential_free(h->credentials[role]);
 }
 
 static inline net_conn *host_dial(host *h) {
@@ -299,7 +317,7 @@ static inline uint8_t raw_read_frame(int fd, uint8_t *body, uint32_t *len) {
   uint8_t header[PROTO_HEADER];
   if (!raw_read(fd, header, sizeof header)) return 0;
   memcpy(len, header + 4, 4);
-  ck_assert_uint_le(*len, 512);
+  ck_assert_uint_le(*len, 1024);
   ck_assert(raw_read(fd, body, *len));
   return header[3];
 }
@@ -315,9 +333,9 @@ static inline void raw_hello(int fd, uint8_t role, uint8_t header_version, uint8
 /* An admitted peer over a Unix socket. */
 static inline int raw_admitted(const host *h) {
   int fd = raw_connect(h);
-  uint8_t body[512];
+  uint8_t body[1024];
   uint32_t len;
-  raw_hello(fd, PROTO_ROLE_DAEMON, PROTO_VERSION, PROTO_VERSION, PROTO_VERSION);
+  raw_hello(fd, PROTO_ROLE_CLIENT, PROTO_VERSION, PROTO_VERSION, PROTO_VERSION);
   ck_assert_uint_eq(raw_read_frame(fd, body, &len), PROTO_WELCOME);
   return fd;
 }

@@ -85,8 +85,8 @@ static inline void any_put_runs(hato__buf *out, proto_type type, const proto_run
 
 ANY(hello, PROTO_HELLO, proto_hello, proto_hello_decode, proto_hello_encode(out, &m))
 ANY(challenge, PROTO_CHALLENGE, proto_challenge, proto_challenge_decode, proto_challenge_encode(out, &m))
-ANY(proof, PROTO_PROOF, proto_mac, proto_mac_decode, proto_mac_encode(out, PROTO_PROOF, &m))
-ANY(welcome, PROTO_WELCOME, proto_mac, proto_mac_decode, proto_mac_encode(out, PROTO_WELCOME, &m))
+ANY(proof, PROTO_PROOF, proto_proof, proto_proof_decode, proto_proof_encode(out, &m))
+ANY(welcome, PROTO_WELCOME, proto_proof, proto_welcome_decode, proto_welcome_encode(out, &m))
 ANY(refused, PROTO_REFUSED, proto_words, proto_words_decode, any_put_words(out, PROTO_REFUSED, &m))
 ANY(goodbye, PROTO_GOODBYE, proto_words, proto_words_decode, any_put_words(out, PROTO_GOODBYE, &m))
 ANY(client, PROTO_CLIENT, proto_client, proto_client_decode, any_put_client(out, &m))
@@ -144,8 +144,10 @@ ANY_SAMPLE(challenge) {
   proto_challenge m = {1, PROTO_METHOD_SECRET, {16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1}};
   proto_challenge_encode(out, &m);
 }
-ANY_SAMPLE(proof) { proto_mac_encode(out, PROTO_PROOF, &(proto_mac){.mac = {9, 8, 7, [31] = 1}}); }
-ANY_SAMPLE(welcome) { proto_mac_encode(out, PROTO_WELCOME, &(proto_mac){.mac = {1, [31] = 255}}); }
+ANY_SAMPLE(proof) {
+  proto_proof_encode(out, &(proto_proof){.id = 17, .mac = {9, 8, 7, [31] = 1}, .munge = "MUNGE:x:", .munge_len = 8});
+}
+ANY_SAMPLE(welcome) { proto_welcome_encode(out, &(proto_proof){.mac = {1, [31] = 255}}); }
 ANY_SAMPLE(refused) { proto_words_encode(out, PROTO_REFUSED, HATO_PEER_AUTH, "not admitted"); }
 ANY_SAMPLE(goodbye) { proto_words_encode(out, PROTO_GOODBYE, HATO_OK, ""); }
 ANY_SAMPLE(client) { proto_client_encode(out, 0x1122334455667788, "ann@login1:4711"); }

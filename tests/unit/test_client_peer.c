@@ -75,7 +75,7 @@ static void begin(peer *p) {
   strcpy(p->dir, "/tmp/hato-test-XXXXXX");
   ck_assert_ptr_nonnull(mkdtemp(p->dir));
   snprintf(p->url, sizeof p->url, "ipc://%s/s", p->dir);
-  net_auth none = {0};
+  net_guard none = {0};
   OK(net_listen(p->url, &none, NULL, on_admitted, p, &p->listener, e));
   hato_pool_options o = HATO_POOL_OPTIONS_INIT;
   o.mode = HATO_POOL_URL;

@@ -63,13 +63,18 @@ static void never(void *arg, net_conn *c) {
   ck_abort_msg("admitted");
 }
 
+static bool knows_none(void *arg, proto_role role, uint64_t id, uint8_t secret[HATO__SECRET_BYTES]) {
+  (void)arg, (void)role, (void)id, (void)secret;
+  return false;
+}
+
 UNIT_TEST(a_wrong_secret) {
   net_listener *l;
-  net_auth auth = {.have_secret = true, .secret = {1}};
-  ck_assert_int_eq(net_listen("tcp://127.0.0.1:0", &auth, NULL, never, NULL, &l, NULL), HATO_OK);
+  net_guard guard = {.find = knows_none};
+  ck_assert_int_eq(net_listen("tcp://127.0.0.1:0", &guard, NULL, never, NULL, &l, NULL), HATO_OK);
   struct fake f = {.slots = 1, .dir = "/tmp"};
   pthread_mutex_init(&f.lock, NULL);
-  setenv("HATO_CREDENTIAL", "0200000000000000000000000000000000000000000000000000000000000000", 1);
+  setenv("HATO_CREDENTIAL", "hato1:daemon:0:0200000000000000000000000000000000000000000000000000000000000000:-:-:-", 1);
   fake_run(&f, net_listener_url(l), 5000);
   ck_assert_int_eq(fake_wait_daemon(&f), DAEMON_EXIT_REFUSED);
   setenv("HATO_CREDENTIAL", "zz", 1);

@@ -235,8 +235,7 @@ UNIT_TEST(a_range_of_ports) {
 UNIT_TEST(what_listens_already_is_used) {
   served v;
   hato_error err = {0};
-  uint8_t secret[32] = {1};
-  serve(&v, (dispatcher_options){.secret = secret, .dial_hosts = (const char *const[]){"login1", NULL}});
+  serve(&v, (dispatcher_options){.dial_hosts = (const char *const[]){"login1", NULL}});
   ck_assert_int_eq(dispatcher_listen(v.d, "tcp://127.0.0.1:0", &err), HATO_OK);
   char **urls = where_of(&v, WHERE_LOOPBACK);
   ck_assert_str_eq(urls[0], dispatcher_url(v.d, 1));

@@ -46,8 +46,8 @@ static void echo_on(const char *scheme) {
   ck_assert_int_eq(net_peer_of(c)->local, scheme[0] == 'i' || scheme[0] == 'a');
   WAIT_FOR(h.admitted == 1);
   ck_assert_int_eq(net_peer_of(h.ends[0].c)->role, PROTO_ROLE_CLIENT);
-  ck_assert_int_eq(net_peer_of(h.ends[0].c)->method,
-                   net_peer_of(c)->local ? PROTO_METHOD_PEER_UID : PROTO_METHOD_SECRET);
+  ck_assert(net_peer_of(h.ends[0].c)->peer_uid == net_peer_of(c)->local);
+  ck_assert(net_peer_of(h.ends[0].c)->secret != net_peer_of(c)->local);
   echo_over(c, &h, &h.ends[0]);
 }
 

@@ -17,8 +17,10 @@ UNIT_TEST(wrong_secret) {
   static host h;
   hato_error err;
   host_listen(&h, "tcp");
-  net_auth wrong = h.auth;
-  wrong.secret[31] ^= 1;
+  hato__credential *k = hato__credential_new(HATO__ROLE_CLIENT, 0, NULL);
+  memcpy(k->secret, h.auth.credential->secret, sizeof k->secret);
+  k->secret[31] ^= 1;
+  net_auth wrong = {.credential = k};
   ck_assert_int_eq(dial_status(&h, &wrong, &err), HATO_PEER_AUTH);
   ck_assert_ptr_nonnull(strstr(err.text, "not admitted"));
   ck_assert_ptr_nonnull(strstr(err.text, h.url));
@@ -28,14 +30,57 @@ UNIT_TEST(wrong_secret) {
   ck_assert_int_eq(dial_status(&h, &none, &err), HATO_PEER_AUTH);
   ck_assert_ptr_nonnull(strstr(err.text, "there is none here"));
   ck_assert_uint_eq(h.admitted, 0);
+  hato__credential_free(k);
   host_close(&h);
 }
 
-UNIT_TEST(tcp_takes_a_secret) {
+/* A credential proves its role and its number alone, and a refusal tells the peer nothing of why. */
+UNIT_TEST(a_credential_of_another_role_or_number) {
+  static host h;
+  hato_error err;
+  host_listen(&h, "tcp");
+  hato__credential *k = hato__credential_new(HATO__ROLE_CLIENT, 0, NULL); /* a daemon's secret for a client */
+  memcpy(k->secret, h.credentials[HATO__ROLE_DAEMON]->secret, sizeof k->secret);
+  ck_assert_int_eq(dial_status(&h, &(net_auth){.credential = k}, &err), HATO_PEER_AUTH);
+  ck_assert_ptr_nonnull(strstr(err.text, ": refused: not admitted"));
+  WAIT_FOR(h.refused == 1);
+  ck_assert(host_last(&h, "does not hold the credential that it names, a client's"));
+  memcpy(k->secret, h.auth.credential->secret, sizeof k->secret);
+  k->id = 7;
+  ck_assert_int_eq(dial_status(&h, &(net_auth){.credential = k}, &err), HATO_PEER_AUTH);
+  ck_assert_ptr_nonnull(strstr(err.text, ": refused: not admitted"));
+  WAIT_FOR(h.refused == 2);
+  ck_assert(host_last(&h, "is not or no longer known here"));
+  ck_assert_int_eq(dial_status(&h, &(net_auth){.credential = h.credentials[HATO__ROLE_DAEMON]}, &err), HATO_PEER_AUTH);
+  ck_assert_ptr_nonnull(strstr(err.text, "the credential here is a daemon's; wanted a client's"));
+  ck_assert_uint_eq(h.admitted, 0);
+  hato__credential_free(k);
+  host_close(&h);
+}
+
+/* On a Unix socket a daemon proves its credential besides. */
+UNIT_TEST(a_daemon_on_a_unix_socket) {
+  static host h;
+  hato_error err;
+  net_conn *c;
+  host_listen(&h, "ipc");
+  net_auth none = {0}, good = {.credential = h.credentials[HATO__ROLE_DAEMON]};
+  ck_assert_int_eq(net_dial(h.url, PROTO_ROLE_DAEMON, &none, 10000, 0, &c, &err), HATO_PEER_AUTH);
+  ck_assert_ptr_nonnull(strstr(err.text, "wants proof of a daemon's credential, there is none here"));
+  ck_assert_int_eq(net_dial(h.url, PROTO_ROLE_DAEMON, &good, 10000, 0, &c, &err), HATO_OK);
+  ck_assert(net_peer_of(c)->peer_uid && net_peer_of(c)->secret);
+  WAIT_FOR(h.admitted == 1);
+  ck_assert(net_peer_of(h.ends[0].c)->peer_uid && net_peer_of(h.ends[0].c)->secret);
+  net_release(c);
+  end_free(&h.ends[0]);
+  host_close(&h);
+}
+
+UNIT_TEST(tcp_takes_credentials) {
   net_listener *l;
   hato_error err;
   ck_assert_int_eq(net_listen("tcp://127.0.0.1:0", NULL, NULL, host_admitted, NULL, &l, &err), HATO_INVALID);
-  ck_assert_ptr_nonnull(strstr(err.text, "secret"));
+  ck_assert_ptr_nonnull(strstr(err.text, "credentials"));
 }
 
 /* The socket is its owner's alone, and gone with its listener. */
@@ -54,18 +99,19 @@ UNIT_TEST(socket_mode) {
   ck_assert_int_ne(stat(path, &st), 0);
 }
 
-static void hmac(uint8_t out[32], const net_auth *a, const void *text, size_t n) {
-  mbedtls_md_hmac(mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), a->secret, 32, text, n, out);
+static void hmac(uint8_t out[32], const host *h, const void *text, size_t n) {
+  const uint8_t *secret = h->credentials[HATO__ROLE_DAEMON]->secret;
+  mbedtls_md_hmac(mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), secret, 32, text, n, out);
 }
 
 typedef struct talk {
-  uint8_t hello[28], challenge[20], proof[40];
+  uint8_t hello[28], challenge[20], said[32], proof[52];
 } talk;
 
 /* HELLO and a proof, as docs/protocol.md has it, written here a second time. */
 static int talk_to_proof(host *h, talk *t) {
   int fd = raw_connect(h);
-  proto_hello m = {.role = PROTO_ROLE_DAEMON, .version_low = 1, .version_high = 1};
+  proto_hello m = {.role = PROTO_ROLE_DAEMON, .version_low = PROTO_VERSION, .version_high = PROTO_VERSION};
   hato__random(m.nonce, sizeof m.nonce);
   hato__buf b = {0};
   proto_hello_encode(&b, &m);
@@ -76,15 +122,16 @@ static int talk_to_proof(host *h, talk *t) {
   ck_assert_uint_eq(raw_read_frame(fd, body, &len), PROTO_CHALLENGE);
   ck_assert_uint_eq(len, sizeof t->challenge);
   memcpy(t->challenge, body, len);
-  uint8_t text[12 + 1 + 20 + 20];
-  memcpy(text, "hato-1 proof", 12);
-  text[12] = PROTO_ROLE_DAEMON;
-  memcpy(text + 13, t->hello + 8, 20);
-  memcpy(text + 33, t->challenge, 20);
-  proto_mac p;
-  hmac(p.mac, &h->auth, text, sizeof text);
+  uint8_t said[17 + 33 + 20 + 20] = "hato-2 transcript", text[12 + 32 + 8] = "hato-2 proof"; /* without TLS, of number 0 */
+  memcpy(said + 50, t->hello + 8, 20);
+  memcpy(said + 70, t->challenge, 20);
+  mbedtls_md(mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), said, sizeof said, t->said);
+  memcpy(text + 12, t->said, 32);
+  proto_proof p = {0};
+  hmac(p.mac, h, text, sizeof text);
   hato__buf_clear(&b);
-  proto_mac_encode(&b, PROTO_PROOF, &p);
+  proto_proof_encode(&b, &p);
+  ck_assert_uint_eq(b.len, sizeof t->proof);
   memcpy(t->proof, b.data, sizeof t->proof);
   hato__buf_free(&b);
   return fd;
@@ -96,19 +143,18 @@ UNIT_TEST(a_proof_by_the_book) {
   talk t;
   int fd = talk_to_proof(&h, &t);
   raw_write(fd, t.proof, sizeof t.proof);
-  uint8_t body[512], want[32], text[14 + 20 + 20 + 32];
+  uint8_t body[512], want[32], text[14 + 32 + 32];
   uint32_t len;
   ck_assert_uint_eq(raw_read_frame(fd, body, &len), PROTO_WELCOME);
-  memcpy(text, "hato-1 welcome", 14);
-  memcpy(text + 14, t.hello + 8, 20);
-  memcpy(text + 34, t.challenge, 20);
-  memcpy(text + 54, t.proof + 8, 32);
-  hmac(want, &h.auth, text, sizeof text);
+  memcpy(text, "hato-2 welcome", 14);
+  memcpy(text + 14, t.said, 32);
+  memcpy(text + 46, t.proof + 16, 32);
+  hmac(want, &h, text, sizeof text);
   ck_assert_mem_eq(body, want, 32);
   WAIT_FOR(h.admitted == 1);
   ck_assert_int_eq(net_peer_of(h.ends[0].c)->role, PROTO_ROLE_DAEMON);
-  ck_assert_int_eq(net_peer_of(h.ends[0].c)->method, PROTO_METHOD_SECRET);
-  ck_assert(!net_peer_of(h.ends[0].c)->local);
+  const net_peer *peer = net_peer_of(h.ends[0].c);
+  ck_assert(peer->secret && !peer->peer_uid && !peer->munge && !peer->encrypted && !peer->local && peer->id == 0);
   close(fd);
   end_free(&h.ends[0]);
   host_close(&h);
@@ -122,19 +168,19 @@ static void *impostor(void *arg) {
   uint32_t len;
   hato__buf b = {0};
   raw_read_frame(fd, body, &len);
-  proto_mac_encode(&b, PROTO_WELCOME, &(proto_mac){{0}});
+  proto_welcome_encode(&b, &(proto_proof){0});
   raw_write(fd, b.data, b.len);
   close(fd);
   fd = accept(l, NULL, NULL);
   hato__buf_clear(&b);
   raw_read_frame(fd, body, &len);
-  proto_challenge_encode(&b, &(proto_challenge){.version = 1, .method = PROTO_METHOD_SECRET});
+  proto_challenge_encode(&b, &(proto_challenge){.version = PROTO_VERSION, .method = PROTO_METHOD_SECRET});
   raw_write(fd, b.data, b.len);
   raw_read_frame(fd, body, &len);
   hato__buf_clear(&b);
-  proto_mac m;
-  memcpy(m.mac, body, 32);
-  proto_mac_encode(&b, PROTO_WELCOME, &m);
+  proto_proof m = {0};
+  memcpy(m.mac, body + 8, 32);
+  proto_welcome_encode(&b, &m);
   raw_write(fd, b.data, b.len);
   close(fd);
   hato__buf_free(&b);
@@ -153,13 +199,15 @@ UNIT_TEST(an_impostor_listens) {
   char url[64];
   snprintf(url, sizeof url, "tcp://127.0.0.1:%d", ntohs(sa.sin_port));
   h.url = url;
-  net_auth auth = {.have_secret = true};
+  hato__credential *k = hato__credential_new(HATO__ROLE_CLIENT, 0, NULL);
+  net_auth auth = {.credential = k};
   hato_error err;
   ck_assert_int_eq(dial_status(&h, &auth, &err), HATO_PEER_AUTH);
   ck_assert_ptr_nonnull(strstr(err.text, "without a proof"));
   ck_assert_int_eq(dial_status(&h, &auth, &err), HATO_PEER_AUTH);
   ck_assert_ptr_nonnull(strstr(err.text, "does not hold the session's secret"));
   pthread_join(t, NULL);
+  hato__credential_free(k);
   close(l);
 }
 
@@ -203,23 +251,23 @@ UNIT_TEST(before_admission) {
   raw_write(fd, "GET / HTTP/1.1\r\n\r\n", 18);
   expect_refused(fd, &h, 1, HATO_PROTOCOL, "not hato's protocol", "0x47 0x45");
   fd = raw_connect(&h);
-  raw_write(fd, "HT\1\1\377\377\377\377", 8); /* 4 GB */
+  raw_write(fd, "HT\2\1\377\377\377\377", 8); /* 4 GB */
   expect_refused(fd, &h, 2, HATO_PROTOCOL, "4294967295 bytes", "4294967295 bytes");
   fd = raw_connect(&h);
-  raw_write(fd, "HT\1\1\1\2\0\0", 8); /* 513 bytes */
-  expect_refused(fd, &h, 3, HATO_PROTOCOL, "513 bytes before admission", "513 bytes");
+  raw_write(fd, "HT\2\1\1\4\0\0", 8); /* 1025 bytes */
+  expect_refused(fd, &h, 3, HATO_PROTOCOL, "1025 bytes before admission", "1025 bytes");
   fd = raw_connect(&h);
-  raw_write(fd, "HT\1\10\0\0\0\0", 8);
+  raw_write(fd, "HT\2\10\0\0\0\0", 8);
   expect_refused(fd, &h, 4, HATO_PROTOCOL, "HEARTBEAT before admission, want HELLO", "HEARTBEAT");
   fd = raw_connect(&h);
-  raw_hello(fd, PROTO_ROLE_DAEMON, 1, 1, 1);
-  raw_write(fd, "HT\1\10\0\0\0\0", 8);
+  raw_hello(fd, PROTO_ROLE_DAEMON, 2, 2, 2);
+  raw_write(fd, "HT\2\10\0\0\0\0", 8);
   uint8_t body[512];
   uint32_t len;
   ck_assert_uint_eq(raw_read_frame(fd, body, &len), PROTO_CHALLENGE);
   expect_refused(fd, &h, 5, HATO_PROTOCOL, "HEARTBEAT before admission, want PROOF", "HEARTBEAT");
   fd = raw_connect(&h);
-  raw_hello(fd, 77, 1, 1, 1);
+  raw_hello(fd, 77, 2, 2, 2);
   expect_refused(fd, &h, 6, HATO_PROTOCOL, "role", "role");
   ck_assert_uint_eq(h.admitted, 0);
   host_close(&h);
@@ -229,17 +277,17 @@ UNIT_TEST(another_version) {
   static host h;
   host_listen(&h, "ipc");
   int fd = raw_connect(&h);
-  raw_hello(fd, PROTO_ROLE_DAEMON, 2, 2, 2);
-  expect_refused(fd, &h, 1, HATO_PROTOCOL, "this hato speaks protocol version 1, the peer version 2",
-                 "peer version 2");
+  raw_hello(fd, PROTO_ROLE_DAEMON, 1, 1, 1);
+  expect_refused(fd, &h, 1, HATO_PROTOCOL, "this hato speaks protocol version 2, the peer version 1",
+                 "peer version 1");
   fd = raw_connect(&h);
   raw_hello(fd, PROTO_ROLE_DAEMON, 9, 3, 9);
-  expect_refused(fd, &h, 2, HATO_PROTOCOL, "version 1, the peer versions 3 to 9", "versions 3 to 9");
+  expect_refused(fd, &h, 2, HATO_PROTOCOL, "version 2, the peer versions 3 to 9", "versions 3 to 9");
   fd = raw_connect(&h);
-  raw_write(fd, "HT\2\10\0\0\0\0", 8); /* of another version, and no HELLO */
-  expect_refused(fd, &h, 3, HATO_PROTOCOL, "version 2", "version 2");
+  raw_write(fd, "HT\3\10\0\0\0\0", 8); /* of another version, and no HELLO */
+  expect_refused(fd, &h, 3, HATO_PROTOCOL, "version 3", "version 3");
   fd = raw_connect(&h);
-  raw_hello(fd, PROTO_ROLE_DAEMON, 2, 1, 2); /* it can speak ours too */
+  raw_hello(fd, PROTO_ROLE_CLIENT, 3, 1, 3); /* it can speak ours too */
   uint8_t body[512];
   uint32_t len;
   ck_assert_uint_eq(raw_read_frame(fd, body, &len), PROTO_WELCOME);
@@ -255,7 +303,7 @@ UNIT_TEST(frames_behind_hello) {
   host_listen(&h, "ipc");
   int fd = raw_connect(&h);
   hato__buf b = {0};
-  proto_hello_encode(&b, &(proto_hello){.role = PROTO_ROLE_CLIENT, .version_low = 1, .version_high = 1});
+  proto_hello_encode(&b, &(proto_hello){.role = PROTO_ROLE_CLIENT, .version_low = PROTO_VERSION, .version_high = PROTO_VERSION});
   for (uint32_t i = 1; i <= 5; i++) put_frame(&b, i, 50);
   raw_write(fd, b.data, b.len);
   WAIT_FOR(h.admitted == 1 && h.ends[0].frames == 5);
@@ -270,7 +318,7 @@ UNIT_TEST_LIMIT(truncated_handshakes, 30) {
   static host h;
   host_listen(&h, "tcp");
   unsigned before = h.refused;
-  for (size_t cut = 0; cut <= 68; cut += 4) {
+  for (size_t cut = 0; cut <= 80; cut += 4) {
     talk t;
     int fd;
     if (cut <= 28) {
@@ -284,7 +332,7 @@ UNIT_TEST_LIMIT(truncated_handshakes, 30) {
     shutdown(fd, SHUT_WR);
     uint8_t body[512];
     uint32_t len;
-    while (raw_read_frame(fd, body, &len) != 0) ck_assert_uint_ne(len, 32);
+    while (raw_read_frame(fd, body, &len) != 0) ck_assert_uint_ne(len, 36);
     close(fd);
   }
   ck_assert_uint_eq(h.admitted, 0);
@@ -349,7 +397,7 @@ UNIT_TEST(another_user) {
       _exit(8);
     uint8_t body[512];
     uint32_t len;
-    raw_hello(fd, PROTO_ROLE_CLIENT, 1, 1, 1);
+    raw_hello(fd, PROTO_ROLE_CLIENT, 2, 2, 2);
     int refused = raw_read_frame(fd, body, &len) == PROTO_REFUSED;
     /* And we do not believe a listener that is somebody else's. */
     net_conn *c;

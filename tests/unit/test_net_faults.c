@@ -30,12 +30,12 @@ static void expect_error(const void *bytes, size_t n, bool stop, const char *wor
 }
 
 UNIT_TEST(garbage) { expect_error("garbage!", 8, false, "0x67 0x61"); }
-UNIT_TEST(four_gigabytes) { expect_error("HT\1\20\377\377\377\377", 8, false, "4294967295 bytes"); }
-UNIT_TEST(one_byte_too_long) { expect_error("HT\1\20\1\0\4\0", 8, false, "262145 bytes"); }
-UNIT_TEST(newer_version) { expect_error("HT\2\20\1\0\0\0x", 9, false, "version 2, this hato version 1"); }
-UNIT_TEST(half_a_header) { expect_error("HT\1", 3, true, "after 3 of the 8 bytes of its header"); }
-UNIT_TEST(half_a_frame) { expect_error("HT\1\20\12\0\0\0abc", 11, true, "after 11 of its 18 bytes"); }
-UNIT_TEST(half_a_large_frame) { expect_error("HT\1\20\0\0\1\0abc", 11, true, "after 11 of its 65544 bytes"); }
+UNIT_TEST(four_gigabytes) { expect_error("HT\2\20\377\377\377\377", 8, false, "4294967295 bytes"); }
+UNIT_TEST(one_byte_too_long) { expect_error("HT\2\20\1\0\4\0", 8, false, "262145 bytes"); }
+UNIT_TEST(newer_version) { expect_error("HT\3\20\1\0\0\0x", 9, false, "version 3, this hato version 2"); }
+UNIT_TEST(half_a_header) { expect_error("HT\2", 3, true, "after 3 of the 8 bytes of its header"); }
+UNIT_TEST(half_a_frame) { expect_error("HT\2\20\12\0\0\0abc", 11, true, "after 11 of its 18 bytes"); }
+UNIT_TEST(half_a_large_frame) { expect_error("HT\2\20\0\0\1\0abc", 11, true, "after 11 of its 65544 bytes"); }
 
 UNIT_TEST(an_owner_that_objects) {
   static host h;
@@ -260,7 +260,7 @@ UNIT_TEST_LIMIT(out_of_descriptors, 30) {
   struct sockaddr_un sa = {.sun_family = AF_UNIX};
   snprintf(sa.sun_path, sizeof sa.sun_path, "%s", h.url + 6);
   ck_assert_int_eq(connect(waiting, (struct sockaddr *)&sa, sizeof sa), 0);
-  raw_hello(waiting, PROTO_ROLE_DAEMON, 1, 1, 1);
+  raw_hello(waiting, PROTO_ROLE_CLIENT, 2, 2, 2);
   WAIT_FOR(h.paused == 1);
   for (int i = 0; i < 1500; i++) nap(); /* it tries again, and says nothing */
   ck_assert_uint_eq(h.paused, 1);

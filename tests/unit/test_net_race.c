@@ -48,8 +48,9 @@ static void field_open(field *f) {
   host_listen(&f->refusing, "tcp");
   net_listener_close(f->refusing.l); /* another session's, in its place */
   hato_error err;
-  net_auth other = {.have_secret = true, .secret = {9}};
-  ck_assert_int_eq(net_listen("tcp://127.0.0.1:0", &other, NULL, host_admitted, &f->refusing, &f->refusing.l, &err),
+  hato__credential_free(f->refusing.credentials[HATO__ROLE_CLIENT]);
+  f->refusing.credentials[HATO__ROLE_CLIENT] = hato__credential_new(HATO__ROLE_CLIENT, 0, NULL);
+  ck_assert_int_eq(net_listen("tcp://127.0.0.1:0", &f->refusing.guard, NULL, host_admitted, &f->refusing, &f->refusing.l, &err),
                    HATO_OK);
   snprintf(f->urls[GOOD], sizeof f->urls[GOOD], "%s", f->good.url);
   snprintf(f->urls[REFUSES], sizeof f->urls[REFUSES], "%s", net_listener_url(f->refusing.l));
@@ -75,7 +76,7 @@ static void field_close(field *f) {
 static hato_status race_for(field *f, const kind *kinds, size_t n, unsigned ms, net_conn **c, hato_error *err) {
   const char *urls[KINDS];
   for (size_t i = 0; i < n; i++) urls[i] = f->urls[kinds[i]];
-  net_dialling o = {.urls = urls, .n = n, .role = PROTO_ROLE_DAEMON, .auth = &f->good.auth, .timeout_ms = ms,
+  net_dialling o = {.urls = urls, .n = n, .role = PROTO_ROLE_CLIENT, .auth = &f->good.auth, .timeout_ms = ms,
                     .give_up_fd = -1};
   return net_dial_any(&o, c, err);
 }
@@ -122,14 +123,16 @@ UNIT_TEST(all_refuse) {
   hato_error err = {0};
   field_open(&f);
   const char *urls[] = {f.urls[REFUSES], f.good.url};
-  net_auth wrong = {.have_secret = true, .secret = {7}};
-  net_dialling o = {.urls = urls, .n = 2, .role = PROTO_ROLE_DAEMON, .auth = &wrong, .timeout_ms = 3600000,
+  hato__credential *k = hato__credential_new(HATO__ROLE_CLIENT, 0, NULL);
+  net_auth wrong = {.credential = k};
+  net_dialling o = {.urls = urls, .n = 2, .role = PROTO_ROLE_CLIENT, .auth = &wrong, .timeout_ms = 3600000,
                     .give_up_fd = -1};
   ck_assert_int_eq(net_dial_any(&o, &c, &err), HATO_PEER_AUTH); /* at once: nobody is asked again */
   ck_assert_ptr_null(c);
   char want[256];
   snprintf(want, sizeof want, "%s, %s: refused: not admitted", urls[0], urls[1]);
   ck_assert_str_eq(err.text, want);
+  hato__credential_free(k);
   field_close(&f);
 }
 
@@ -158,7 +161,7 @@ UNIT_TEST(nobody_answers) {
   ck_assert_str_eq(err.text, want);
   ck_assert_int_eq(race_for(&f, (kind[]){DEAD}, 1, 50, &c, &err), HATO_REFUSED);
   const char *urls[] = {"gopher://x", "tcp://nosuchhost.invalid:5"};
-  net_dialling o = {.urls = urls, .n = 1, .role = PROTO_ROLE_DAEMON, .timeout_ms = 3600000, .give_up_fd = -1};
+  net_dialling o = {.urls = urls, .n = 1, .role = PROTO_ROLE_CLIENT, .timeout_ms = 3600000, .give_up_fd = -1};
   ck_assert_int_eq(net_dial_any(&o, &c, &err), HATO_ADDRESS_INVALID); /* does not get better */
   o.urls++;
   o.timeout_ms = 300;
@@ -174,7 +177,7 @@ UNIT_TEST(a_bad_url_spoils_nothing) {
   hato_error err = {0};
   field_open(&f);
   const char *urls[] = {"gopher://x", "tcp://[fe80::1%eth0]:5", f.good.url};
-  net_dialling o = {.urls = urls, .n = 3, .role = PROTO_ROLE_DAEMON, .auth = &f.good.auth, .timeout_ms = 20000, .give_up_fd = -1};
+  net_dialling o = {.urls = urls, .n = 3, .role = PROTO_ROLE_CLIENT, .auth = &f.good.auth, .timeout_ms = 20000, .give_up_fd = -1};
   ck_assert_int_eq(net_dial_any(&o, &c, &err), HATO_OK);
   net_release(c);
   WAIT_FOR(f.good.admitted == 1);
@@ -197,7 +200,7 @@ UNIT_TEST(it_can_be_given_up) {
   field_open(&f);
   int fd = eventfd(0, EFD_CLOEXEC);
   const char *urls[] = {f.urls[DEAD], f.urls[SILENT], f.urls[SWALLOWS]};
-  net_dialling o = {.urls = urls, .n = 3, .role = PROTO_ROLE_DAEMON, .auth = &f.good.auth, .timeout_ms = 3600000, .give_up_fd = fd};
+  net_dialling o = {.urls = urls, .n = 3, .role = PROTO_ROLE_CLIENT, .auth = &f.good.auth, .timeout_ms = 3600000, .give_up_fd = fd};
   pthread_create(&t, NULL, give_up, &fd);
   ck_assert_int_eq(net_dial_any(&o, &c, &err), HATO_CANCELLED);
   pthread_join(t, NULL);
@@ -209,7 +212,7 @@ static void *listen_later(void *arg) {
   host *h = arg;
   for (int i = 0; i < 500; i++) nap();
   hato_error err;
-  return net_listen(h->path, &h->auth, NULL, host_admitted, h, &h->l, &err) == HATO_OK ? h : NULL;
+  return net_listen(h->path, &h->guard, NULL, host_admitted, h, &h->l, &err) == HATO_OK ? h : NULL;
 }
 
 UNIT_TEST(one_that_comes_later) {
@@ -220,7 +223,7 @@ UNIT_TEST(one_that_comes_later) {
   pthread_t t;
   void *listened;
   field_open(&f);
-  late.auth = f.good.auth;
+  late.guard = f.good.guard;
   snprintf(late.path, sizeof late.path, "%s", f.urls[DEAD]);
   pthread_create(&t, NULL, listen_later, &late);
   hato_status st = race_for(&f, (kind[]){REFUSES, DEAD}, 2, 20000, &c, &err);
@@ -247,7 +250,7 @@ UNIT_TEST(many_addresses) {
     urls[i] = text[i];
   }
   hato__log log = {.level = HATO__LOG_WARN, .write = host_log, .arg = &h};
-  net_dialling o = {.urls = urls, .n = 40, .role = PROTO_ROLE_DAEMON, .timeout_ms = 2000, .give_up_fd = -1, .log = &log};
+  net_dialling o = {.urls = urls, .n = 40, .role = PROTO_ROLE_CLIENT, .timeout_ms = 2000, .give_up_fd = -1, .log = &log};
   ck_assert_int_eq(net_dial_any(&o, &c, &err), HATO_REFUSED);
   ck_assert_ptr_nonnull(strstr(err.text, urls[0]));
   ck_assert(host_last(&h, urls[39]));
@@ -266,9 +269,9 @@ UNIT_TEST(addresses_in_words) {
   net_listener *l;
   net_conn *c;
   hato_error err;
-  net_auth auth = {.have_secret = true};
+  net_guard guard = {.find = host_find};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-    ck_assert_int_eq(net_listen(bad[i].url, &auth, NULL, host_admitted, NULL, &l, &err), HATO_ADDRESS_INVALID);
+    ck_assert_int_eq(net_listen(bad[i].url, &guard, NULL, host_admitted, NULL, &l, &err), HATO_ADDRESS_INVALID);
     ck_assert_msg(strstr(err.text, bad[i].words) && strstr(err.text, bad[i].url), "%s", err.text);
     ck_assert_int_eq(net_dial(bad[i].url, PROTO_ROLE_CLIENT, NULL, 100, 0, &c, &err), HATO_ADDRESS_INVALID);
     ck_assert_msg(strstr(err.text, bad[i].words), "%s", err.text);
@@ -290,8 +293,8 @@ UNIT_TEST(six) {
   static host h;
   hato_error err;
   pthread_mutex_init(&h.lock, NULL);
-  h.auth.have_secret = true;
-  ck_assert_int_eq(net_listen("tcp://[::1]:0", &h.auth, NULL, host_admitted, &h, &h.l, &err), HATO_OK);
+  host_guard(&h);
+  ck_assert_int_eq(net_listen("tcp://[::1]:0", &h.guard, NULL, host_admitted, &h, &h.l, &err), HATO_OK);
   h.url = net_listener_url(h.l);
   ck_assert_int_eq(strncmp(h.url, "tcp://[::1]:", 12), 0);
   net_release(host_dial(&h));

@@ -39,18 +39,18 @@ static net_identity *load_ok(const net_identity_files *f) {
 static void host_with(host *h, const char *scheme, const net_identity *id) {
   memset(h, 0, sizeof *h);
   h->echo = true;
-  h->auth.identity = id;
-  h->auth.certificate = net_identity_certificate(id);
+  h->guard.identity = id;
+  h->credentials[HATO__ROLE_CLIENT] = hato__credential_new(HATO__ROLE_CLIENT, 0, net_identity_certificate(id));
   host_listen(h, scheme);
 }
 
 /* Dials and is to be refused, in these words. */
 static void dial_fails(const char *url, const hato__certificate *trust, hato_status want, const char *words) {
   hato_error err = {0};
-  net_auth auth = {.have_secret = true, .certificate = trust};
+  hato__credential *k = hato__credential_new(HATO__ROLE_CLIENT, 0, trust);
   net_conn *c;
-  memset(auth.secret, 0x5a, sizeof auth.secret);
-  hato_status st = net_dial(url, PROTO_ROLE_CLIENT, &auth, 10000, 0, &c, &err);
+  hato_status st = net_dial(url, PROTO_ROLE_CLIENT, &(net_auth){.credential = k}, 10000, 0, &c, &err);
+  hato__credential_free(k);
   ck_assert_msg(st == want, "%d %s", st, err.text);
   ck_assert_msg(strstr(err.text, words) != NULL, "%s", err.text);
   ck_assert_ptr_null(c);
@@ -78,7 +78,7 @@ static void converse(host *h, const char *url) {
   net_wake(e.c);
   WAIT_FOR(e.frames == n);
   ck_assert_uint_eq(net_peer_of(c)->local, false);
-  ck_assert_uint_eq(net_peer_of(c)->method, PROTO_METHOD_SECRET);
+  ck_assert(net_peer_of(c)->secret && net_peer_of(c)->encrypted);
   end_ours(&e);
   WAIT_FOR(h->admitted == 1);
   end_free(&h->ends[0]);
@@ -112,10 +112,8 @@ UNIT_TEST(url_may_name_another_host) {
 UNIT_TEST(identity_may_go_before_its_listener) {
   host h;
   net_identity *id = make();
-  hato__certificate trust = *net_identity_certificate(id);
   host_with(&h, "tls+tcp", id);
   net_identity_free(id);
-  h.auth.certificate = &trust;
   converse(&h, h.url);
   host_close(&h);
 }
@@ -200,9 +198,9 @@ UNIT_TEST(no_certificate_to_believe_in) {
 
 UNIT_TEST(listening_takes_an_identity) {
   hato_error err;
-  net_auth auth = {.have_secret = true};
+  net_guard guard = {.find = host_find};
   net_listener *l;
-  ck_assert_int_eq(net_listen("tls+tcp://127.0.0.1:0", &auth, NULL, host_admitted, NULL, &l, &err), HATO_INVALID);
+  ck_assert_int_eq(net_listen("tls+tcp://127.0.0.1:0", &guard, NULL, host_admitted, NULL, &l, &err), HATO_INVALID);
   ck_assert_ptr_nonnull(strstr(err.text, "certificate"));
   ck_assert_ptr_null(l);
 }

@@ -75,7 +75,7 @@ static void put_result(proto_results_writer *w, uint64_t task, const char *out) 
 }
 
 static proto_hello document_hello(void) {
-  proto_hello hello = {.role = PROTO_ROLE_CLIENT, .version_low = 1, .version_high = 1};
+  proto_hello hello = {.role = PROTO_ROLE_CLIENT, .version_low = PROTO_VERSION, .version_high = PROTO_VERSION};
   for (uint8_t i = 0; i < 16; i++) hello.nonce[i] = i;
   return hello;
 }
@@ -84,7 +84,7 @@ UNIT_TEST(the_session_is_what_we_would_send) {
   hato__buf out = {0};
   proto_hello hello = document_hello();
   proto_hello_encode(&out, &hello);
-  proto_mac_encode(&out, PROTO_WELCOME, &(proto_mac){.mac = {0}});
+  proto_welcome_encode(&out, &(proto_proof){0});
   proto_client_encode(&out, 0x1122334455667788, "ann@login1:4711");
   put_spec(&out);
   proto_submit_encode(&out, &(proto_submit){.seq = 1, .spec = 1, .args = PROTO_ARGS_EXPLICIT, .count = 2});
@@ -139,36 +139,45 @@ UNIT_TEST(the_session_is_understood) {
   hato__buf_free(&bytes);
 }
 
+static void check_digest(const char *block, const char *name, const uint8_t digest[32]) {
+  char hex[65];
+  hato__hex(hex, digest, 32);
+  const char *at = strstr(block, name);
+  ck_assert_ptr_nonnull(at);
+  ck_assert_msg(strncmp(at + 8, hex, 64) == 0, "%s is %s", name, hex);
+}
+
 static void check_mac(const char *block, const char *name, const hato__buf *text, uint8_t mac[32]) {
   uint8_t secret[32];
   for (uint8_t i = 0; i < 32; i++) secret[i] = i;
   const mbedtls_md_info_t *sha256 = mbedtls_md_info_from_type(MBEDTLS_MD_SHA256);
   ck_assert_int_eq(mbedtls_md_hmac(sha256, secret, sizeof secret, text->data, text->len, mac), 0);
-  char hex[65];
-  hato__hex(hex, mac, 32);
-  const char *at = strstr(block, name);
-  ck_assert_ptr_nonnull(at);
-  ck_assert_msg(strncmp(at + 8, hex, 64) == 0, "%s is %s", name, hex);
+  check_digest(block, name, mac);
 }
 
 UNIT_TEST(the_macs_are_made_so) {
   hato__buf hello = {0}, challenge = {0}, text = {0};
   proto_hello h = document_hello();
   proto_hello_encode(&hello, &h);
-  proto_challenge c = {.version = 1, .method = PROTO_METHOD_SECRET};
+  proto_challenge c = {.version = PROTO_VERSION, .method = PROTO_METHOD_SECRET};
   for (uint8_t i = 0; i < 16; i++) c.nonce[i] = 16 + i;
   proto_challenge_encode(&challenge, &c);
   char *block = fenced("macs");
-  uint8_t proof[32], welcome[32];
-  hato__buf_append(&text, "hato-1 proof", 12);
-  hato__buf_u8(&text, PROTO_ROLE_CLIENT);
+  uint8_t proof[32], welcome[32], said[32], none[33] = {0};
+  hato__buf_append(&text, "hato-2 transcript", 17);
+  hato__buf_append(&text, none, sizeof none);
   hato__buf_append(&text, hello.data + PROTO_HEADER, hello.len - PROTO_HEADER);
   hato__buf_append(&text, challenge.data + PROTO_HEADER, challenge.len - PROTO_HEADER);
+  mbedtls_md(mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), text.data, text.len, said);
+  check_digest(block, "T", said);
+  hato__buf_clear(&text);
+  hato__buf_append(&text, "hato-2 proof", 12);
+  hato__buf_append(&text, said, sizeof said);
+  hato__buf_u64(&text, 0);
   check_mac(block, "PROOF", &text, proof);
   hato__buf_clear(&text);
-  hato__buf_append(&text, "hato-1 welcome", 14);
-  hato__buf_append(&text, hello.data + PROTO_HEADER, hello.len - PROTO_HEADER);
-  hato__buf_append(&text, challenge.data + PROTO_HEADER, challenge.len - PROTO_HEADER);
+  hato__buf_append(&text, "hato-2 welcome", 14);
+  hato__buf_append(&text, said, sizeof said);
   hato__buf_append(&text, proof, sizeof proof);
   check_mac(block, "WELCOME", &text, welcome);
   free(block);

@@ -395,40 +395,38 @@ UNIT_TEST(the_credential_is_guarded) {
   fresh_home();
   hato_error err;
   hato__session *s = open_it("x");
-  uint8_t a[HATO__SECRET_BYTES], b[HATO__SECRET_BYTES];
+  hato__credential *made = hato__credential_new(HATO__ROLE_DAEMON, 17, NULL), *k;
   char path[256];
-  ck_assert(hato__session_path(s, "secret", path, sizeof path));
-  ck_assert_int_eq(hato__secret_read(path, a, &err), HATO_NOT_FOUND);
-  ck_assert_int_eq(hato__session_secret(s, a, &err), HATO_OK);
-  ck_assert_int_eq(hato__session_secret(s, b, &err), HATO_OK);
-  ck_assert_mem_eq(a, b, sizeof a);
+  ck_assert(hato__session_path(s, "a.credential", path, sizeof path));
+  ck_assert_int_eq(hato__credential_read(path, &k, &err), HATO_NOT_FOUND);
+  ck_assert_int_eq(hato__credential_write(path, made, &err), HATO_OK);
   struct stat st;
   ck_assert_int_eq(stat(path, &st), 0);
   ck_assert_uint_eq(st.st_mode & 07777, 0600);
-  ck_assert_uint_eq(st.st_size, 65);
-  ck_assert_int_eq(hato__session_secret_renew(s, b, &err), HATO_OK);
-  ck_assert_mem_ne(a, b, sizeof a);
-  ck_assert_int_eq(hato__secret_read(path, a, &err), HATO_OK);
-  ck_assert_mem_eq(a, b, sizeof a);
+  ck_assert_int_eq(hato__credential_read(path, &k, &err), HATO_OK);
+  ck_assert_mem_eq(k, made, sizeof *k);
+  hato__credential_free(k);
+  hato__credential_free(made);
   static const mode_t open_modes[] = {0640, 0604, 0620, 0644};
   for (size_t i = 0; i < sizeof open_modes / sizeof *open_modes; i++) {
     ck_assert_int_eq(chmod(path, open_modes[i]), 0);
-    ck_assert_int_eq(hato__session_secret(s, a, &err), HATO_PERMISSION);
+    ck_assert_int_eq(hato__credential_read(path, &k, &err), HATO_PERMISSION);
     HAS(err.text, "chmod 600");
   }
   if (geteuid() == 0) {
     ck_assert(chmod(path, 0600) == 0 && chown(path, 4242, 4242) == 0);
-    ck_assert_int_eq(hato__secret_read(path, a, &err), HATO_PERMISSION);
+    ck_assert_int_eq(hato__credential_read(path, &k, &err), HATO_PERMISSION);
     HAS(err.text, "belongs to uid 4242");
   }
   static const char *const bad[] = {"", "zz", "00\n"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-    put(s, "secret", bad[i]);
-    ck_assert_int_eq(hato__secret_read(path, a, &err), HATO_INVALID);
+    put(s, "a.credential", bad[i]);
+    ck_assert_int_eq(chmod(path, 0600), 0);
+    ck_assert_int_eq(hato__credential_read(path, &k, &err), HATO_INVALID);
   }
   unlink(path);
   ck_assert_int_eq(mkfifo(path, 0600), 0);
-  ck_assert_int_eq(hato__secret_read(path, a, &err), HATO_INVALID);
+  ck_assert_int_eq(hato__credential_read(path, &k, &err), HATO_INVALID);
   HAS(err.text, "not a plain file");
   hato__session_close(s);
   remove_home();

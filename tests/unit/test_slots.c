@@ -37,7 +37,7 @@ UNIT_TEST(a_command) {
 
 UNIT_TEST(an_executor_is_bound) {
   setenv("TEST_BIND", "core", 1);
-  setenv("HATO_CREDENTIAL", "0200000000000000000000000000000000000000000000000000000000000000", 1);
+  setenv("HATO_CREDENTIAL", "hato1:daemon:0:5555555555555555555555555555555555555555555555555555555555555555:-:-:-", 1);
   struct fake *f = fake_start(1000, 1000, 0); /* more than there are cores: one core each */
   shell(f, 1, "nproc");
   shell(f, 2, "tr '\\0' '\\n' </proc/$PPID/environ | grep -c '^HATO_CREDENTIAL=\\|^TEST_BIND='");
