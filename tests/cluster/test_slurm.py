@@ -166,7 +166,9 @@ class Arrays(SlurmCase):
         first.submitted(), second.submitted()
         self.run_command("sdiag", "--reset", user="root")
         d.say(do="poll", id=first.id)
-        self.wait_for(lambda: len(first.members()) == 2 and len(second.members()) == 3, 20, "both are told of")
+        told = lambda: [m["state"] for launch in (first, second) for m in launch.members().values()]
+        # That they are submitted was told at once, without a query.
+        self.wait_for(lambda: len(told()) == 5 and "submitted" not in told(), 20, "both are told of")
         self.assertEqual(self.rpcs()["REQUEST_JOB_USER_INFO"], 1)
         first.cancel(), second.cancel()
         d.say(do="poll", id=first.id)
