@@ -10,6 +10,7 @@ void net__conn_init(net_conn *c) {
   atomic_init(&c->in, 0);
   atomic_init(&c->sent, 0);
   atomic_init(&c->probing, false);
+  atomic_init(&c->posts, 0);
   atomic_init(&c->lost, false);
 }
 
@@ -24,6 +25,7 @@ hato_status net__conn_new(nng_stream *stream, net__kind kind, net_conn **out, ha
   c->stream = stream;
   c->direct = net__is_direct(kind);
   c->ws = net__is_ws(kind);
+  c->tls = kind == NET_TLS;
   atomic_init(&c->life, 3); /* until it is closed, until it is started, the reader */
   atomic_init(&c->gate, NET_GATE_PARKED);
   *out = c;
@@ -85,7 +87,17 @@ void net__bounce(net_conn *c) {
   if (nng_aio_begin(aio)) nng_aio_finish(aio, 0);
 }
 
+/* NNG never completes what is posted after its stream was closed. Of TLS it takes nothing back then, either, but a
+ * close, also the second, ends all that there is. */
+void net__take_back(net_conn *c, nng_aio *aio) {
+  if (c->tls)
+    nng_stream_close(c->stream);
+  else
+    nng_aio_cancel(aio);
+}
+
 void net__end(net_conn *c) {
+  if (c->tls) nng_aio_cancel(c->probe_aio); /* it need not wait for its time */
   net__out_clear(c);
   hato__buf_free(&c->out.bytes);
   const net_ops *ops = c->ops;

@@ -67,19 +67,28 @@ static hato_status connect_words(const net__dial *d, int rv, hato_error *err) {
 /* NNG 1.5 may call a socket connected that is still about to: its poller sees the hang-up of the time before
  * connect(2). What becomes of it is then told by the first transfer. */
 static bool connected(const net__dial *d) {
-  nng_sockaddr a;
-  return d->kind == NET_LOCAL || nng_stream_get_addr(d->stream, NNG_OPT_REMADDR, &a) == 0;
+  return d->kind == NET_LOCAL || net__connected(d->stream);
+}
+
+/* With TLS what is posted after the peer went never completes (recv.c). */
+static void wait_for(net__dial *d) {
+  for (unsigned n = 0; d->kind == NET_TLS && !atomic_load(&d->done); n++) {
+    nanosleep(&(struct timespec){.tv_nsec = n < 50 ? 500000 : 10000000}, NULL);
+    if (!atomic_load(&d->done) && !connected(d)) nng_stream_close(d->stream);
+  }
+  nng_aio_wait(d->aio);
 }
 
 static int move(net__dial *d, bool send, void *at, size_t n, nng_duration ms) {
   nng_iov iov = {.iov_buf = at, .iov_len = n};
+  atomic_store(&d->done, false);
   nng_aio_set_iov(d->aio, 1, &iov);
   nng_aio_set_timeout(d->aio, ms);
   if (send)
     nng_stream_send(d->stream, d->aio);
   else
     nng_stream_recv(d->stream, d->aio);
-  nng_aio_wait(d->aio);
+  wait_for(d);
   return nng_aio_result(d->aio);
 }
 
@@ -94,6 +103,9 @@ static int receive(net__dial *d, void *at, size_t n) {
   }
 }
 
+/* What TLS says to a peer that does not speak it: a fatal alert. */
+static bool alert(const uint8_t *from, const uint8_t *to) { return to - from == 7 && from[0] == 0x15 && from[5] == 2; }
+
 static hato_status transfer(net__dial *d, bool send, void *bytes, size_t n, hato_error *err) {
   uint8_t *at = bytes;
   while (n > 0) {
@@ -101,6 +113,9 @@ static hato_status transfer(net__dial *d, bool send, void *bytes, size_t n, hato
     if (rv == NNG_ECONNREFUSED || net__tls_failure(d->kind, rv) || (rv == NNG_ETIMEDOUT && !connected(d))) return connect_words(d, rv, err);
     if (rv == NNG_ETIMEDOUT)
       return hato__fail(err, HATO_TIMED_OUT, "%s: connected, but not answered in time", d->url);
+    if (rv != 0 && !send && alert((uint8_t *)bytes, at))
+      return hato__fail(err, HATO_PROTOCOL, "%s: who answers there speaks TLS: want %s", d->url,
+                        net__is_ws(d->kind) ? "wss" : "tls+tcp");
     if (rv == NNG_ECONNSHUT || rv == NNG_ECLOSED || rv == NNG_ECONNRESET)
       return hato__fail(err, HATO_RESET, "%s: closed before it admitted us", d->url);
     if (rv != 0) return net__fail_nng(err, rv, "%s", d->url);
@@ -237,6 +252,8 @@ static hato_status handshake(net__dial *d, hato_error *err) {
   return hato__fail(err, HATO_PEER_AUTH, "%s: admitted us without a proof of its own", d->url);
 }
 
+static void done(void *dial) { atomic_store(&((net__dial *)dial)->done, true); }
+
 hato_status net__dial_open(net__dial *d, const char *url, proto_role role, const net_auth *auth, hato_error *err) {
   *d = (net__dial){.url = url, .role = role, .auth = auth};
   hato_status st = net__url_check(url, &d->kind, err);
@@ -244,7 +261,7 @@ hato_status net__dial_open(net__dial *d, const char *url, proto_role role, const
   if (st != HATO_OK || (st = net_init(err)) != HATO_OK) return st;
   if (net__is_tls(d->kind)) st = net__tls_client(url, certificate_of(auth), &d->tls, err);
   if (st != HATO_OK) return st;
-  int rv = nng_aio_alloc(&d->aio, NULL, NULL);
+  int rv = nng_aio_alloc(&d->aio, done, d);
   if (rv == 0) return HATO_OK;
   net__dial_close(d);
   return net__fail_nng(err, rv, "%s", url);

@@ -13,6 +13,7 @@ typedef struct net__dial {
   struct nng_tls_config *tls; /* NULL: plain */
   nng_aio *aio;      /* stopped by another thread, the attempt fails at once (CANCELLED) */
   nng_stream *stream;
+  atomic_bool done; /* what the aio was last posted for */
   bool secret, munge; /* were proved */
   uint8_t hello[PROTO_HEADER + NET_HELLO_BODY];
   uint8_t body[NET_ADMISSION_BODY];

@@ -62,6 +62,7 @@ struct net_conn {
   bool ended;  /* the aio comes with the end */
   bool direct; /* a plain socket: a send that can be done at once is done at once */
   bool ws;     /* a WebSocket */
+  bool tls;    /* TLS, and no WebSocket around it */
 
   /* the reader's */
   bool discard;  /* refused: what comes is dropped */
@@ -77,8 +78,10 @@ struct net_conn {
   uint8_t *big_bytes;
   net__admission *admission;
 
-  /* of a WebSocket: what finds out that it is closed (recv.c) */
+  /* of a WebSocket and of TLS: what finds out that it is closed (recv.c) */
   nng_aio *probe_aio;
+  atomic_uint posts; /* of TLS: receives; and how many there were when the watch began */
+  unsigned watched;
   atomic_bool probing, lost;
 
   /* the writer's */
@@ -122,6 +125,8 @@ void net__unhold(net_conn *c);
 void net__ref(net_conn *c);
 void net__unref(net_conn *c);
 void net__end(net_conn *c); /* the aio came with the end */
+/* Has what was posted complete, though its stream may be closed; of TLS it closes it. */
+void net__take_back(net_conn *c, nng_aio *aio);
 /* Runs the aio's callback on a thread of NNG, when no receive is posted. */
 void net__bounce(net_conn *c);
 bool net__gate_pass(net_conn *c); /* false: parked */
@@ -135,6 +140,8 @@ static inline bool net__gate_is_open(net_conn *c) {
 }
 
 /* ---- recv.c ---- */
+/* Whether a stream that is no Unix socket still has its TCP connection. */
+bool net__connected(nng_stream *s);
 void net__received(void *conn); /* the aio's callback */
 hato_status net__give(net_conn *c, const uint8_t *header, net_data *data, hato_error *err);
 hato_status net__header_check(net_conn *c, const uint8_t *header, uint32_t *len, hato_error *err);

@@ -15,6 +15,8 @@ hato_status net__header_check(net_conn *c, const uint8_t *header, uint32_t *len,
   proto_header h;
   hato_status st = proto_header_decode(&h, header, err);
   *len = h.len;
+  if (c->admission != NULL && header[0] == 0x16 && header[1] == 3)
+    return hato__fail(err, HATO_PROTOCOL, "it speaks TLS, which is not spoken at this port");
   if (c->admission != NULL && st != HATO_OK && header[0] == 'H' && header[1] == 'T' &&
       h.type == PROTO_HELLO && h.len <= c->limit)
     return HATO_OK; /* of another version: its HELLO says which it speaks */
@@ -152,10 +154,15 @@ static hato_status make_room(net_conn *c, hato_error *err) {
  * the receive is posted anew and a frame without bytes is sent behind it, which nobody sees: if it fails the peer is
  * gone, and if it does not the receive was there before whatever comes.
  */
+bool net__connected(nng_stream *s) {
+  nng_sockaddr a;
+  return nng_stream_get_addr(s, NNG_OPT_REMADDR, &a) == 0;
+}
+
 static void probed(void *conn) {
   net_conn *c = conn;
   (void)atomic_load_explicit(&c->refs, memory_order_acquire); /* see net__bounce */
-  bool closed = nng_aio_result(c->probe_aio) != 0;
+  bool closed = nng_aio_result(c->probe_aio) != 0 || !net__connected(c->stream);
   atomic_store(&c->probing, false);
   if (closed) {
     atomic_store(&c->lost, true);
@@ -177,6 +184,50 @@ static void probe(net_conn *c) {
   nng_stream_send(c->stream, c->probe_aio);
 }
 
+/*
+ * TLS of NNG 1.5 reads ahead. When that finds the end while no receive is posted, it closes the socket and tells
+ * nobody: neither a receive that comes later nor a send would ever hear of it. So who posts one looks whether there
+ * still is a connection, and once more when nothing was posted for a while: what was closed is so for the kernel
+ * only after the peer has acknowledged it.
+ */
+static void lose(net_conn *c) {
+  atomic_store(&c->lost, true);
+  nng_stream_close(c->stream);
+}
+
+static void watched(void *conn);
+
+static void watch_on(net_conn *c, unsigned posts) {
+  if (atomic_exchange(&c->probing, true)) return;
+  if (c->probe_aio == NULL && nng_aio_alloc(&c->probe_aio, watched, c) != 0) {
+    atomic_store(&c->probing, false);
+    return;
+  }
+  net__ref(c);
+  c->watched = posts;
+  nng_sleep_aio(QUIET_MS, c->probe_aio);
+}
+
+static void watched(void *conn) {
+  net_conn *c = conn;
+  (void)atomic_load_explicit(&c->refs, memory_order_acquire); /* see net__bounce */
+  unsigned seen = c->watched;
+  bool closing = net__closing(c);
+  if (!closing && !net__connected(c->stream)) lose(c);
+  atomic_store(&c->probing, false);
+  unsigned posts = atomic_load(&c->posts);
+  if (!closing && posts != seen) watch_on(c, posts);
+  net__unref(c);
+}
+
+static void watch(net_conn *c) {
+  unsigned posts = atomic_fetch_add(&c->posts, 1) + 1;
+  if (net__connected(c->stream))
+    watch_on(c, posts);
+  else
+    lose(c);
+}
+
 static hato_status post(net_conn *c, hato_error *err) {
   hato_status st = make_room(c, err);
   if (st != HATO_OK) return st;
@@ -194,8 +245,8 @@ static hato_status post(net_conn *c, hato_error *err) {
   bool quiet = c->quiet; /* the reader's, who may be another when this is posted */
   nng_stream_recv(c->stream, c->aio);
   if (quiet) probe(c);
-  /* NNG never completes what is posted after its stream was closed. */
-  if (net__closing(c)) nng_aio_cancel(c->aio);
+  if (c->tls) watch(c);
+  if (net__closing(c)) net__take_back(c, c->aio);
   net__unref(c);
   return HATO_OK;
 }
@@ -226,13 +277,26 @@ void net__reader_failed(net_conn *c, hato_status status, const char *words) {
   net_close(c, status, text);
 }
 
+static const char *end_words(int rv) {
+  switch (rv) {
+  case NNG_ECONNSHUT:
+    return "the peer closed the connection";
+  case NNG_EPEERAUTH:
+    return "it does not believe our certificate, or wants nothing of the TLS that we speak";
+  case NNG_ECRYPTO:
+    return "it does not speak TLS 1.2, or its bytes were changed on the way";
+  default:
+    return nng_strerror(rv);
+  }
+}
+
 /* The stream ended; between frames that is how peers part. */
 static void stream_ended(net_conn *c, int rv) {
   char words[128];
   hato_status why = net__status(rv);
   bool inside = c->big != NULL || c->len > 0;
   if (net__closing(c) || c->discard || !inside) {
-    net_close(c, why, rv == NNG_ECONNSHUT ? "the peer closed the connection" : nng_strerror(rv));
+    net_close(c, why, end_words(rv));
     return;
   }
   if (c->big != NULL)

@@ -74,7 +74,7 @@ static progress wait_for_room(net_conn *c) {
   unsigned n = gather(c, iov);
   nng_aio_set_iov(c->wait_aio, c->ws ? cut(iov, n) : n, iov);
   nng_stream_send(c->stream, c->wait_aio);
-  if (net__closing(c)) nng_aio_cancel(c->wait_aio);
+  if (net__closing(c)) net__take_back(c, c->wait_aio);
   net__unref(c);
   return WAITING;
 }

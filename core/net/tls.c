@@ -76,7 +76,8 @@ bool net__certificate_name(const mbedtls_x509_crt *crt, char *out, size_t n) {
 
 /* TLS 1.2 is the newest that mbedTLS 2.28 speaks. */
 static int config_new(nng_tls_mode mode, nng_tls_config **out) {
-  int rv = nng_tls_config_alloc(out, mode);
+  int rv = net__tls_engine();
+  if (rv == 0) rv = nng_tls_config_alloc(out, mode);
   return rv != 0 ? rv : nng_tls_config_version(*out, NNG_TLS_1_2, NNG_TLS_1_3);
 }
 
@@ -122,10 +123,11 @@ hato_status net__tls_client(const char *url, const hato__certificate *certificat
 
 hato_status net__tls_refused(const char *url, const hato__certificate *certificate, int nng, hato_error *err) {
   char digits[2 * HATO__FINGERPRINT_BYTES + 1];
+  if (nng != NNG_EPEERAUTH)
+    return hato__fail(err, HATO_PROTOCOL, "%s: who answers there does not speak TLS 1.2", url);
   hato__hex(digits, certificate->fingerprint, HATO__FINGERPRINT_BYTES);
-  /* NNG does not tell these apart. */
   return hato__fail(err, HATO_PEER_AUTH,
-                    "%s: who answers there %s has another certificate than the dispatcher, or one that is not valid "
+                    "%s: who answers there has another certificate than the dispatcher, or one that is not valid "
                     "today; wanted %s, SHA-256 %s",
-                    url, nng == NNG_EPEERAUTH ? "" : "does not speak TLS 1.2, or", certificate->name, digits);
+                    url, certificate->name, digits);
 }

@@ -14,6 +14,10 @@ struct net_identity {
   hato__certificate certificate;
 };
 
+/* ---- engine.c ---- */
+/* Has NNG make its next configurations of our engine. 0 or NNG's error. NNG is started. */
+int net__tls_engine(void);
+
 /* ---- tls.c ---- */
 /* What an identity's listeners speak with. chain: PEM; key: PEM in secret memory; pass: of the key, or NULL. */
 hato_status net__tls_server(const char *chain, const char *key, const char *pass, nng_tls_config **out,

@@ -36,7 +36,7 @@ target_include_directories(hato_deps SYSTEM INTERFACE
 add_library(hato_deps_shared INTERFACE)
 target_link_libraries(hato_deps_shared INTERFACE
   -Wl,--as-needed ${NNG_SHARED} ${HWLOC_SHARED} ${JANSSON_SHARED} ${INIH_SHARED} ${MUNGE_SHARED}
-  ${MBEDX509_SHARED} ${MBEDCRYPTO_SHARED} m dl)
+  ${MBEDTLS_SHARED} ${MBEDX509_SHARED} ${MBEDCRYPTO_SHARED} m dl)
 
 add_library(hato_deps_archive INTERFACE)
 target_link_libraries(hato_deps_archive INTERFACE

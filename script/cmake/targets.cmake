@@ -6,7 +6,8 @@ if(TARGET hato_client)
     VERSION ${PROJECT_VERSION} SOVERSION 0 LINKER_LANGUAGE C
     LINK_DEPENDS ${PROJECT_SOURCE_DIR}/script/cmake/libhato.map)
   target_link_libraries(hato PRIVATE hato_flags hato_client_a hato_deps_shared)
-  target_link_options(hato PRIVATE
+  # Never unloaded: NNG keeps a pointer to our TLS engine, and runs threads.
+  target_link_options(hato PRIVATE -Wl,-z,nodelete
     -Wl,--version-script=${PROJECT_SOURCE_DIR}/script/cmake/libhato.map)
   if(NOT HATO_SANITIZE) # the sanitizers' own symbols come with the program
     target_link_options(hato PRIVATE -Wl,--no-undefined)
