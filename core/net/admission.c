@@ -3,30 +3,12 @@
  * with an owner of our own behind the same callbacks, and its frames are small. This is
  * the one place where peers are admitted.
  */
-#include "net/listener.h"
+#include "net/admission.h"
 #include "base/io.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-
-typedef enum step { WANT_HELLO, WANT_PROOF, WELCOMED, REFUSED } step;
-
-struct net__admission {
-  net__place place;
-  net_listener *l;
-  net_conn *c;
-  step step; /* this and what follows are the reader's */
-  bool logged;
-  bool greeted; /* said a good HELLO */
-  uint8_t role;
-  uint8_t hello[NET_HELLO_BODY], transcript[32];
-  uint8_t method; /* that was asked for */
-  /* From the reader to the writer, under the listener's lock. */
-  hato__buf reply;
-  bool welcomed; /* the reply ends with WELCOME */
-  bool leaving;  /* the writer's: what it sends ends with WELCOME */
-};
 
 static void log_once(net__admission *a, hato__log_level level, const char *id, const char *reason) {
   if (a->logged) return;
@@ -47,9 +29,8 @@ static void answer(net__admission *a, const hato__buf *reply, bool welcomed) {
   net_wake(a->c);
 }
 
-/* Says no, and then waits for the peer to read it and go: to close at once could lose the words. */
-static void refuse(net__admission *a, hato_status status, const char *words, const char *reason) {
-  a->step = REFUSED;
+void net__refuse(net__admission *a, hato_status status, const char *words, const char *reason) {
+  a->step = NET_REFUSED;
   a->c->discard = true;
   log_refused(a, reason);
   hato__buf reply = {0};
@@ -58,8 +39,8 @@ static void refuse(net__admission *a, hato_status status, const char *words, con
   hato__buf_free(&reply);
 }
 
-static void welcome(net__admission *a, const proto_proof *m) {
-  a->step = WELCOMED;
+void net__welcome(net__admission *a, const proto_proof *m) {
+  a->step = NET_WELCOMED;
   a->c->peer.role = (proto_role)a->role;
   net__gate_shut(a->c); /* what else came is for the next owner */
   hato__buf reply = {0};
@@ -68,18 +49,11 @@ static void welcome(net__admission *a, const proto_proof *m) {
   hato__buf_free(&reply);
 }
 
-/* Where the peer is of this machine by the kernel's word nothing more is to be known but whose daemon it is. */
-static proto_method method_for(const net_listener *l) {
-  if (l->kind == NET_LOCAL || l->guard.munge == NET_MUNGE_OFF) return PROTO_METHOD_SECRET;
-  if (l->guard.munge == NET_MUNGE_REQUIRE) return PROTO_METHOD_MUNGE;
-  return l->munge_runs ? PROTO_METHOD_MAY_MUNGE : PROTO_METHOD_SECRET;
-}
-
 static void challenge(net__admission *a) {
-  proto_challenge m = {.version = PROTO_VERSION, .method = (uint8_t)method_for(a->l)};
+  proto_challenge m = {.version = PROTO_VERSION, .method = (uint8_t)net__method_for(a->l)};
   uint8_t body[NET_CHALLENGE_BODY] = {0};
   hato__random(m.nonce, sizeof m.nonce);
-  a->step = WANT_PROOF;
+  a->step = NET_WANT_PROOF;
   a->method = m.method;
   hato__buf reply = {0};
   proto_challenge_encode(&reply, &m);
@@ -94,7 +68,7 @@ static bool is_same_user(net__admission *a) {
   char words[80];
   if (net__peer_is_self(a->c->stream, &uid)) return a->c->peer.peer_uid = true;
   snprintf(words, sizeof words, "belongs to user %" PRIu64 ", not to the session's", uid);
-  refuse(a, HATO_PEER_AUTH, "not admitted", words);
+  net__refuse(a, HATO_PEER_AUTH, "not admitted", words);
   return false;
 }
 
@@ -103,7 +77,7 @@ static void hello(net__admission *a, const net_frame *f) {
   hato_error err = {0};
   char words[160];
   if (proto_hello_decode(&m, f->body, f->len, &err) != HATO_OK) {
-    refuse(a, HATO_PROTOCOL, err.text, err.text);
+    net__refuse(a, HATO_PROTOCOL, err.text, err.text);
     return;
   }
   if (m.version_low > PROTO_VERSION || m.version_high < PROTO_VERSION) {
@@ -113,7 +87,7 @@ static void hello(net__admission *a, const net_frame *f) {
     else
       snprintf(words, sizeof words, "this hato speaks protocol version %d, the peer versions %u to %u",
                PROTO_VERSION, m.version_low, m.version_high);
-    refuse(a, HATO_PROTOCOL, words, words);
+    net__refuse(a, HATO_PROTOCOL, words, words);
     return;
   }
   a->role = m.role;
@@ -122,66 +96,9 @@ static void hello(net__admission *a, const net_frame *f) {
   memcpy(a->hello, f->body, NET_HELLO_BODY);
   if (a->l->kind == NET_LOCAL && !is_same_user(a)) return;
   if (a->l->kind == NET_LOCAL && m.role == PROTO_ROLE_CLIENT)
-    welcome(a, &(proto_proof){0});
+    net__welcome(a, &(proto_proof){0});
   else
     challenge(a);
-}
-
-/* "a client's", "launch 7's" */
-static void whose(const net__admission *a, uint64_t id, char *out, size_t n) {
-  if (a->role == PROTO_ROLE_CLIENT)
-    snprintf(out, n, "a client's");
-  else if (id == 0)
-    snprintf(out, n, "that of daemons started by hand");
-  else
-    snprintf(out, n, "launch %" PRIu64 "'s", id);
-}
-
-/* The MAC of a credential that is not there is computed, too, with another secret: neither the answer nor its time
- * tells which are there. */
-static bool proves(net__admission *a, const proto_proof *m, bool *known) {
-  uint8_t secret[HATO__SECRET_BYTES], want[32];
-  const net_guard *g = &a->l->guard;
-  memcpy(secret, a->l->decoy, sizeof secret);
-  *known = g->find != NULL && g->find(g->arg, (proto_role)a->role, m->id, secret);
-  bool ok = net__proof_mac(want, secret, a->transcript, m) && net__mac_equal(m->mac, want) && *known;
-  explicit_bzero(secret, sizeof secret);
-  return ok;
-}
-
-/* All is proved. munge: our own, or nothing. */
-static void admit(net__admission *a, uint64_t id, const uint8_t proof[32], const char *munge) {
-  uint8_t secret[HATO__SECRET_BYTES];
-  const net_guard *g = &a->l->guard;
-  proto_proof m = {.munge = munge, .munge_len = (uint32_t)strlen(munge)};
-  bool ok = g->find(g->arg, (proto_role)a->role, id, secret) && net__welcome_mac(m.mac, secret, a->transcript, proof, &m);
-  explicit_bzero(secret, sizeof secret);
-  if (!ok) { /* revoked meanwhile */
-    refuse(a, HATO_PEER_AUTH, "not admitted", "its credential was revoked meanwhile");
-    return;
-  }
-  a->c->peer.secret = true;
-  a->c->peer.id = id;
-  welcome(a, &m);
-}
-
-static void proof(net__admission *a, const net_frame *f) {
-  proto_proof m;
-  hato_error err = {0};
-  char words[160], owner[64];
-  bool known;
-  if (proto_proof_decode(&m, f->body, f->len, &err) != HATO_OK) {
-    refuse(a, HATO_PROTOCOL, err.text, err.text);
-    return;
-  }
-  if (!proves(a, &m, &known)) {
-    whose(a, m.id, owner, sizeof owner);
-    snprintf(words, sizeof words, known ? "its proof is wrong: it does not hold the credential that it names, %s"
-                                        : "the credential that it names, %s, is not or no longer known here", owner);
-    refuse(a, HATO_PEER_AUTH, "not admitted", words);
-    return;
-  }
-  admit(a, m.id, m.mac, "");
 }
 
 static hato_status admission_frame(void *owner, net_conn *c, const net_frame *f, hato_error *err) {
@@ -189,20 +106,20 @@ static hato_status admission_frame(void *owner, net_conn *c, const net_frame *f,
   (void)err;
   net__admission *a = owner;
   char words[160];
-  if (a->step == WANT_HELLO && f->type == PROTO_HELLO) {
+  if (a->step == NET_WANT_HELLO && f->type == PROTO_HELLO) {
     hello(a, f);
-  } else if (a->step == WANT_PROOF && f->type == PROTO_PROOF) {
-    proof(a, f);
+  } else if (a->step == NET_WANT_PROOF && f->type == PROTO_PROOF) {
+    net__proof(a, f);
   } else {
     snprintf(words, sizeof words, "%s before admission, want %s", proto_type_name(f->type),
-             a->step == WANT_HELLO ? "HELLO" : "PROOF");
-    refuse(a, HATO_PROTOCOL, words, words);
+             a->step == NET_WANT_HELLO ? "HELLO" : "PROOF");
+    net__refuse(a, HATO_PROTOCOL, words, words);
   }
   return HATO_OK;
 }
 
 void net__admission_garbage(net_conn *c, hato_status status, const char *words) {
-  refuse(c->admission, status, words, words);
+  net__refuse(c->admission, status, words, words);
 }
 
 static void admission_fill(void *owner, net_conn *c, net_out *out) {
@@ -232,9 +149,9 @@ static void admission_closed(void *owner, net_conn *c, hato_status why, const ch
   /* Who only looked whether somebody listens is no news. */
   bool looked = why == HATO_CLOSED && atomic_load_explicit(&c->in, memory_order_relaxed) == 0;
   /* Nor is who took another of our addresses instead, or has no secret and knows it. */
-  bool left = a->step == WANT_PROOF && (why == HATO_CLOSED || why == HATO_RESET);
+  bool left = a->step == NET_WANT_PROOF && (why == HATO_CLOSED || why == HATO_RESET);
   if (left) log_once(a, HATO__LOG_INFO, "PEER-LEFT", "left before it proved itself");
-  if (a->step != REFUSED && !looked && !(a->step == WELCOMED && why == HATO_CLOSED)) log_refused(a, words);
+  if (a->step != NET_REFUSED && !looked && !(a->step == NET_WELCOMED && why == HATO_CLOSED)) log_refused(a, words);
   c->admission = NULL;
   pthread_mutex_lock(&l->lock);
   net__crowd_leave(l, &a->place);

@@ -125,7 +125,7 @@ static hato_status transfer(net__dial *d, bool send, void *bytes, size_t n, hato
   return HATO_OK;
 }
 
-static hato_status send_frame(net__dial *d, hato__buf *frame, hato_error *err) {
+hato_status net__dial_send(net__dial *d, hato__buf *frame, hato_error *err) {
   if (frame->failed) return hato__fail(err, HATO_NO_MEMORY, "%s: no memory", d->url);
   return transfer(d, true, frame->data, frame->len, err);
 }
@@ -138,8 +138,7 @@ static hato_status refused(const net__dial *d, uint32_t len, hato_error *err) {
                     d->url, (int)w.words_len, w.words != NULL ? w.words : "");
 }
 
-/* Reads one frame and not a byte more. REFUSED, in any version, is a failure with its words. */
-static hato_status read_frame(net__dial *d, proto_type a, proto_type b, uint8_t *type, uint32_t *len,
+hato_status net__dial_read(net__dial *d, proto_type a, proto_type b, uint8_t *type, uint32_t *len,
                               hato_error *err) {
   uint8_t header[PROTO_HEADER];
   proto_header h;
@@ -166,72 +165,9 @@ static hato_status say_hello(net__dial *d, hato_error *err) {
   hato__buf b = {0};
   proto_hello_encode(&b, &m);
   if (!b.failed && b.len == sizeof d->hello) memcpy(d->hello, b.data, b.len);
-  hato_status st = send_frame(d, &b, err);
+  hato_status st = net__dial_send(d, &b, err);
   hato__buf_free(&b);
   return st;
-}
-
-/* ---- the challenge ---- */
-
-static const hato__credential *credential_of(const net__dial *d) { return d->auth ? d->auth->credential : NULL; }
-static net_munge munge_of(const net__dial *d) { return d->auth ? d->auth->munge : NET_MUNGE_AUTO; }
-
-/* We hold what the challenge asks for. */
-static hato_status can_answer(const net__dial *d, const proto_challenge *m, hato_error *err) {
-  const hato__credential *k = credential_of(d);
-  if (m->version != PROTO_VERSION)
-    return hato__fail(err, HATO_PROTOCOL, "%s: answers in version %u of the protocol, we have %d", d->url, m->version,
-                      PROTO_VERSION);
-  if (k == NULL)
-    return hato__fail(err, HATO_PEER_AUTH, "%s: wants proof of a %s's credential, there is none here", d->url,
-                      hato__role_name((hato__role)d->role));
-  if ((int)k->role != (int)d->role)
-    return hato__fail(err, HATO_PEER_AUTH, "%s: the credential here is a %s's; wanted a %s's", d->url,
-                      hato__role_name(k->role), hato__role_name((hato__role)d->role));
-  if (m->method == PROTO_METHOD_SECRET && d->kind != NET_LOCAL && munge_of(d) == NET_MUNGE_REQUIRE)
-    return hato__fail(err, HATO_PEER_AUTH, "%s: does not prove itself by MUNGE, which is required here", d->url);
-  return HATO_OK;
-}
-
-static hato_status send_proof(net__dial *d, const proto_proof *proof, hato_error *err) {
-  hato__buf b = {0};
-  proto_proof_encode(&b, proof);
-  hato_status st = send_frame(d, &b, err);
-  hato__buf_free(&b);
-  return st;
-}
-
-/* The listener's own proof, which must be there and right. */
-static hato_status check_welcome(net__dial *d, const uint8_t t[32], const proto_proof *proof, hato_error *err) {
-  uint8_t type, want[32];
-  uint32_t len;
-  proto_proof welcome;
-  hato_status st = read_frame(d, PROTO_WELCOME, PROTO_WELCOME, &type, &len, err);
-  if (st == HATO_OK) st = proto_welcome_decode(&welcome, d->body, len, err);
-  if (st != HATO_OK) return st;
-  if (!net__welcome_mac(want, credential_of(d)->secret, t, proof->mac, &welcome))
-    return hato__fail(err, HATO_NO_MEMORY, "%s: no memory", d->url);
-  if (!net__mac_equal(welcome.mac, want))
-    return hato__fail(err, HATO_PEER_AUTH, "%s: does not hold the session's secret", d->url);
-  d->secret = true;
-  return HATO_OK;
-}
-
-/* Proves that we hold the secret, and has the listener prove it. The challenge is in body. */
-static hato_status answer_challenge(net__dial *d, uint32_t len, hato_error *err) {
-  proto_challenge m;
-  uint8_t t[32];
-  hato_status st = proto_challenge_decode(&m, d->body, len, err);
-  if (st == HATO_OK) st = can_answer(d, &m, err);
-  if (st != HATO_OK) return st;
-  const hato__credential *k = credential_of(d);
-  proto_proof proof = {.id = k->id};
-  if (!net__transcript(t, net__is_tls(d->kind) ? k->certificate.fingerprint : NULL, d->hello + PROTO_HEADER,
-                       d->body) ||
-      !net__proof_mac(proof.mac, k->secret, t, &proof))
-    return hato__fail(err, HATO_NO_MEMORY, "%s: no memory", d->url);
-  st = send_proof(d, &proof, err);
-  return st == HATO_OK ? check_welcome(d, t, &proof, err) : st;
 }
 
 static hato_status handshake(net__dial *d, hato_error *err) {
@@ -245,9 +181,9 @@ static hato_status handshake(net__dial *d, hato_error *err) {
                       uid);
   hato_status st = say_hello(d, err);
   if (st != HATO_OK) return st;
-  st = read_frame(d, PROTO_WELCOME, PROTO_CHALLENGE, &type, &len, err);
+  st = net__dial_read(d, PROTO_WELCOME, PROTO_CHALLENGE, &type, &len, err);
   if (st != HATO_OK) return st;
-  if (type == PROTO_CHALLENGE) return answer_challenge(d, len, err);
+  if (type == PROTO_CHALLENGE) return net__answer_challenge(d, len, err);
   if (self) return HATO_OK;
   return hato__fail(err, HATO_PEER_AUTH, "%s: admitted us without a proof of its own", d->url);
 }
@@ -295,7 +231,7 @@ hato_status net__dial_take(net__dial *d, net_conn **out, hato_error *err) {
                          .encrypted = net__is_tls(d->kind),
                          .secret = d->secret,
                          .munge = d->munge};
-    if (d->secret) c->peer.id = credential_of(d)->id;
+    if (d->secret) c->peer.id = d->auth->credential->id;
     snprintf(c->peer.address, sizeof c->peer.address, "%s", d->url);
     *out = c;
     hato__error_clear(err); /* of the tries before */

@@ -21,6 +21,12 @@ typedef struct net__dial {
 
 /* Checks the url and makes the aio. */
 hato_status net__dial_open(net__dial *d, const char *url, proto_role role, const net_auth *auth, hato_error *err);
+/* For the handshake. read: one frame of these types, into body, and not a byte more; REFUSED, in any version, is a
+ * failure with its words. */
+hato_status net__dial_send(net__dial *d, hato__buf *frame, hato_error *err);
+hato_status net__dial_read(net__dial *d, proto_type a, proto_type b, uint8_t *type, uint32_t *len, hato_error *err);
+/* answer.c: proves that we hold what the challenge in d->body asks for, and has the listener prove the same. */
+hato_status net__answer_challenge(net__dial *d, uint32_t len, hato_error *err);
 /* Connects and is admitted, or fails as net_dial says; blocks until d->deadline. nng: what connecting failed
  * with, 0 if it did not. The words begin with the url. */
 hato_status net__dial_attempt(net__dial *d, int *nng, hato_error *err);

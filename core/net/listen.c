@@ -131,6 +131,16 @@ static hato_status open_listener(net_listener *l, const char *url, const net_ide
   return l->url != NULL ? HATO_OK : hato__fail(err, HATO_NO_MEMORY, "%s: no memory", url);
 }
 
+/* Over a network peers are asked for MUNGE, if it is there. */
+static hato_status open_munge(net_listener *l, hato_error *err) {
+  if (l->kind == NET_LOCAL || l->guard.munge == NET_MUNGE_OFF) return HATO_OK;
+  l->munge_runs = net__munge_runs();
+  if (l->guard.munge == NET_MUNGE_REQUIRE && !l->munge_runs)
+    return hato__fail(err, HATO_UNREACHABLE, "MUNGE is required, and no munged answers on this machine");
+  l->desk = l->munge_runs ? net__munge_desk_create() : NULL;
+  return l->desk != NULL || !l->munge_runs ? HATO_OK : hato__fail(err, HATO_NO_MEMORY, "no memory for MUNGE");
+}
+
 hato_status net_listen(const char *url, const net_guard *guard, const hato__log *log, net_admitted *admitted,
                        void *arg, net_listener **out, hato_error *err) {
   *out = NULL;
@@ -151,8 +161,9 @@ hato_status net_listen(const char *url, const net_guard *guard, const hato__log 
   pthread_cond_init(&l->quiet, NULL);
   net__crowd_init(l);
   net__refusals_init(l);
-  st = open_listener(l, url, l->guard.identity, err);
-  if (net__is_tls(kind)) memcpy(l->fingerprint, net_identity_fingerprint(l->guard.identity), sizeof l->fingerprint);
+  st = open_munge(l, err);
+  if (st == HATO_OK) st = open_listener(l, url, l->guard.identity, err);
+  if (st == HATO_OK && net__is_tls(kind)) memcpy(l->fingerprint, net_identity_fingerprint(l->guard.identity), sizeof l->fingerprint);
   l->guard.identity = NULL; /* we have what we need of it */
   if (st != HATO_OK) {
     net_listener_close(l);
@@ -177,6 +188,7 @@ void net_listener_close(net_listener *l) {
   net__crowd_close_all(l);
   while (l->n_waiting > 0 || l->handing > 0) pthread_cond_wait(&l->quiet, &l->lock);
   pthread_mutex_unlock(&l->lock);
+  net__munge_desk_destroy(l->desk);
   nng_aio_free(l->accept);
   nng_aio_free(l->tick);
   if (l->sl != NULL) nng_stream_listener_free(l->sl);

@@ -4,6 +4,7 @@
 
 #include "base/list.h"
 #include "net/internal.h"
+#include "net/munge.h"
 
 #include <pthread.h>
 
@@ -34,7 +35,8 @@ struct net_listener {
   net_guard guard;
   uint8_t fingerprint[HATO__FINGERPRINT_BYTES]; /* of the certificate of its TLS */
   uint8_t decoy[HATO__SECRET_BYTES]; /* what a credential that is not there is checked against */
-  bool munge_runs; /* munged answered when we began to listen */
+  bool munge_runs;      /* munged answered when we began to listen */
+  net__munge_desk *desk; /* NULL: MUNGE is not asked for */
   hato__log log;
   net_admitted *admitted;
   void *arg;
