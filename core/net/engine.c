@@ -12,8 +12,11 @@
  */
 #include "net/tls.h"
 #include "base/io.h"
+#include "base/str.h"
 
+#include <mbedtls/constant_time.h>
 #include <mbedtls/net_sockets.h>
+#include <mbedtls/sha256.h>
 #include <mbedtls/ssl.h>
 #include <mbedtls/ssl_ciphersuites.h>
 #include <nng/supplemental/tls/engine.h>
@@ -34,6 +37,8 @@ struct nng_tls_engine_config {
   mbedtls_x509_crt ca;
   mbedtls_x509_crl crl;
   char *server_name;
+  bool pinned; /* the peer's certificate must be this very one */
+  uint8_t fingerprint[HATO__FINGERPRINT_BYTES];
   own *owns;
   int suites[SUITES_MOST]; /* in our order, 0 after the last */
   mbedtls_ecp_group_id curves[CURVES_MOST];
@@ -210,8 +215,23 @@ static void config_fini(nng_tls_engine_config *cfg) {
   }
 }
 
+/* Besides what mbedTLS verifies: a CA may have certified others for the same name. */
+static int is_pinned(void *config, mbedtls_x509_crt *crt, int depth, uint32_t *flags) {
+  const nng_tls_engine_config *cfg = config;
+  uint8_t found[HATO__FINGERPRINT_BYTES];
+  if (depth > 0) return 0;
+  if (mbedtls_sha256_ret(crt->raw.p, crt->raw.len, found, 0) != 0 ||
+      mbedtls_ct_memcmp(found, cfg->fingerprint, sizeof found) != 0)
+    *flags |= MBEDTLS_X509_BADCERT_OTHER;
+  return 0;
+}
+
+/* What NNG has no setting for comes with the name (tls.h); no host's name has a colon and that many digits. */
 static int config_server(nng_tls_engine_config *cfg, const char *name) {
-  char *copy = strdup(name);
+  const char *pin = strrchr(name, NET__PIN_MARK);
+  cfg->pinned = pin != NULL && hato__unhex(cfg->fingerprint, sizeof cfg->fingerprint, pin + 1);
+  mbedtls_ssl_conf_verify(&cfg->ssl, cfg->pinned ? is_pinned : NULL, cfg);
+  char *copy = cfg->pinned ? strndup(name, (size_t)(pin - name)) : strdup(name);
   if (copy == NULL) return NNG_ENOMEM;
   free(cfg->server_name);
   cfg->server_name = copy;

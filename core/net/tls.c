@@ -101,15 +101,18 @@ hato_status net__tls_server(const char *chain, const char *key, const char *pass
 hato_status net__tls_client(const char *url, const hato__certificate *certificate, nng_tls_config **out,
                             hato_error *err) {
   nng_tls_config *tls = NULL;
+  char name[sizeof certificate->name + 1 + 2 * HATO__FINGERPRINT_BYTES + 1];
   *out = NULL;
   if (certificate == NULL || certificate->name[0] == 0)
     return hato__fail(err, HATO_PEER_AUTH, "%s: the credential names no certificate, so that nobody who speaks TLS "
                                            "there can be believed", url);
+  int head = snprintf(name, sizeof name, "%s%c", certificate->name, NET__PIN_MARK);
+  hato__hex(name + head, certificate->fingerprint, sizeof certificate->fingerprint);
   char *anchor = net__pem_certificates(certificate->anchor, certificate->anchor_len);
   int rv = anchor == NULL ? NNG_ENOMEM : config_new(NNG_TLS_MODE_CLIENT, &tls);
   if (rv == 0) rv = nng_tls_config_auth_mode(tls, NNG_TLS_AUTH_MODE_REQUIRED);
   if (rv == 0) rv = nng_tls_config_ca_chain(tls, anchor, NULL);
-  if (rv == 0) rv = nng_tls_config_server_name(tls, certificate->name);
+  if (rv == 0) rv = nng_tls_config_server_name(tls, name);
   free(anchor);
   if (rv == 0) {
     *out = tls;

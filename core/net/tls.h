@@ -22,7 +22,9 @@ int net__tls_engine(void);
 /* What an identity's listeners speak with. chain: PEM; key: PEM in secret memory; pass: of the key, or NULL. */
 hato_status net__tls_server(const char *chain, const char *key, const char *pass, nng_tls_config **out,
                             hato_error *err);
-/* For who dials: believes nobody but who holds what the anchor vouches for by that name. */
+/* For who dials: believes nobody but who holds the very certificate, and only while the anchor vouches for it by that
+ * name. Its fingerprint goes to our engine behind the name and a mark, in hexadecimal digits. */
+#define NET__PIN_MARK ':'
 hato_status net__tls_client(const char *url, const hato__certificate *certificate, nng_tls_config **out,
                             hato_error *err);
 /* Words for what a TLS handshake failed with; the connection was dialled. */

@@ -361,6 +361,31 @@ UNIT_TEST_LIMIT(chain_of_a_ca, 20) {
   authority_close(&a);
 }
 
+/* A CA may certify another for the same name: a relay with that is not the dispatcher. */
+UNIT_TEST(another_certificate_of_the_same_ca_and_name) {
+  host h;
+  authority a;
+  cert again;
+  authority_open(&a, &hub);
+  net_identity *ours = load_ok(&(net_identity_files){.certificate = a.chain, .key = a.key, .ca = a.root_file});
+  cert_make(&again, &hub, &a.middle);
+  net_identity *other =
+      load_ok(&(net_identity_files){.certificate = cert_file(&a.dir, 0644, again.pem, a.middle.pem, NULL),
+                                    .key = cert_file(&a.dir, 0600, again.key_pem, NULL, NULL),
+                                    .ca = a.root_file});
+  ck_assert_str_eq(net_identity_name(other), net_identity_name(ours));
+  host_with(&h, "tls+tcp", other);
+  dial_fails(h.url, net_identity_certificate(ours), HATO_PEER_AUTH, "another certificate than the dispatcher");
+  nobody_came(&h);
+  host_with(&h, "wss", other);
+  dial_fails(h.url, net_identity_certificate(ours), HATO_PEER_AUTH, "another certificate than the dispatcher");
+  nobody_came(&h);
+  net_identity_free(ours);
+  net_identity_free(other);
+  cert_free(&again);
+  authority_close(&a);
+}
+
 static void load_fails(const net_identity_files *f, hato_status want, const char *file, const char *words) {
   hato_error err = {0};
   net_identity *id;
