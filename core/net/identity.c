@@ -11,6 +11,7 @@
 #include <mbedtls/ecp.h>
 #include <mbedtls/oid.h>
 #include <mbedtls/pem.h>
+#include <mbedtls/pkcs5.h>
 #include <mbedtls/platform_util.h>
 #include <mbedtls/sha256.h>
 #include <stdio.h>
@@ -208,6 +209,10 @@ static hato_status read_key(reading *r, hato_error *err) {
     if (st != HATO_OK) return st;
     r->asked = true;
     rv = parse_key(r);
+    if (rv == MBEDTLS_ERR_PKCS5_FEATURE_UNAVAILABLE && (rv = net__pkcs8_open(r->key, KEY_MOST, r->pass)) == 0) {
+      rv = parse_key(r);
+      if (rv != 0) rv = MBEDTLS_ERR_PK_PASSWORD_MISMATCH; /* one in 256 wrong ones looks right until here */
+    }
   }
   if (rv == 0) return HATO_OK;
   if (r->asked && rv == MBEDTLS_ERR_PK_PASSWORD_MISMATCH)

@@ -46,4 +46,8 @@ hato_status net__fail_mbedtls(hato_error *err, hato_status status, int rv, const
 /* The name that peers are to find in a certificate: its first DNS name, else its common name. False: it has none. */
 bool net__certificate_name(const mbedtls_x509_crt *crt, char *out, size_t n);
 
+/* ---- pkcs8.c ---- */
+/* In the place of a key that is encrypted by PKCS #8 with AES it puts the key. 0, or an error of mbedTLS's pk. */
+int net__pkcs8_open(char *pem, size_t room, const char *pass);
+
 #endif

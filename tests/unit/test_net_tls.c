@@ -18,6 +18,14 @@ static const char old_key[] = "-----BEGIN EC PRIVATE KEY-----\n"
                               "MJSadadJY2eB7ridn1pLJo9gH22VlYw80ZkQG8yMQmw=\n"
                               "-----END EC PRIVATE KEY-----\n";
 
+static const char new_key[] = "-----BEGIN ENCRYPTED PRIVATE KEY-----\n"
+                              "MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAiZsyUv01W8GQICCAAw\n"
+                              "DAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEEBuDm93n+fT2Lokx/ALddGAEgZAG\n"
+                              "z2gPyJj1EZLgm2F4pv24AOjaS2LsjIy86jszk/Qds/blwr70lUGj/xwa36Iq0BIE\n"
+                              "As5dJq0OCAjizxP98e/wcLUq+M1jNO7T/41LiG6RhBiVJJisIqk649aJgJcaXaZr\n"
+                              "YGkYBCQFZdkGR3K2g3dsN4VcJSAwMNJ8wJpPlYi5kyl9IgfW7z4cTWTbQMDwUvs=\n"
+                              "-----END ENCRYPTED PRIVATE KEY-----\n";
+
 /* ---- hosts and dials ---- */
 
 static net_identity *make(void) {
@@ -485,5 +493,6 @@ static void encrypted(const char *text) {
 }
 
 UNIT_TEST_LIMIT(encrypted_key_of_the_old_form, 20) { encrypted(old_key); }
+UNIT_TEST_LIMIT(encrypted_key_of_pkcs8, 20) { encrypted(new_key); }
 
 UNIT_MAIN("net_tls")
