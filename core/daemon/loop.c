@@ -10,6 +10,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#define LEAVE_NS (2 * HATO__SEC) /* for the dispatcher to hang up after our goodbye */
 #define LOOP_EVENTS 64
 
 void daemon_nudge(daemon_state *d) {
@@ -27,6 +28,7 @@ static int patience(daemon_state *d) {
   uint64_t at = UINT64_MAX;
   earliest(&at, d->beat_ns ? d->next_beat : d->enlist_by);
   earliest(&at, d->drain_next);
+  earliest(&at, d->leave_next);
   if (d->o->idle_exit_ns && d->idle_since && !d->draining) earliest(&at, d->idle_since + d->o->idle_exit_ns);
   earliest(&at, d->kill_next);
   uint64_t now = hato__now();
@@ -84,7 +86,9 @@ static void drain(daemon_state *d, uint64_t now) {
     proto_words_encode(daemon_control(d), PROTO_GOODBYE, HATO_OK, "the daemon has drained");
     d->goodbye = 1;
   }
-  if (d->goodbye == 3) daemon_end(d, DAEMON_EXIT_OK, HATO_OK, "drained");
+  /* It hangs up (peer.c). To be first could lose the goodbye, and results before it: TLS holds what was sent. */
+  if (d->goodbye == 3 && d->leave_next == 0) d->leave_next = now + LEAVE_NS;
+  if (d->leave_next != 0 && now >= d->leave_next) daemon_end(d, DAEMON_EXIT_OK, HATO_OK, "drained");
 }
 
 /* Executors whose interrupted task did not end. */

@@ -204,7 +204,8 @@ typedef struct daemon_state {
   uint64_t idle_since; /* 0: it has tasks */
   bool draining;
   uint64_t drain_next; /* when to interrupt what runs next; 0: it may finish */
-  int goodbye;         /* 1 queued, 2 in flight, 3 in the kernel */
+  int goodbye;         /* 1 queued, 2 in flight, 3 sent */
+  uint64_t leave_next; /* when to go though the dispatcher did not hang up; 0: no goodbye was sent */
   bool closed;         /* the connection; no more callbacks */
   bool ended;          /* leave the loop, with: */
   int code;
