@@ -151,3 +151,42 @@ hato_status hato__make_dir(const char *path, mode_t mode, bool private_dir, hato
   free(p);
   return rc;
 }
+
+/* Who owns what is not mapped into a container's user namespace, root's files among others. */
+enum { OVERFLOW_UID = 65534 };
+
+static hato_status check_one_above(const char *dir, const char *path, hato_error *err) {
+  struct stat st;
+  if (stat(dir, &st) < 0) return hato__fail_errno(err, "cannot look at %s", dir);
+  if (st.st_uid != geteuid() && st.st_uid != 0 && st.st_uid != OVERFLOW_UID)
+    return hato__fail(err, HATO_PERMISSION, "%s belongs to uid %u, who could replace %s", dir, (unsigned)st.st_uid,
+                      path);
+  if ((st.st_mode & 022) != 0 && (st.st_mode & S_ISVTX) == 0)
+    return hato__fail(err, HATO_PERMISSION,
+                      "%s has mode %04o, so that others could replace %s; it must not be writable for others, or "
+                      "sticky (as 1777)",
+                      dir, (unsigned)(st.st_mode & 07777), path);
+  return HATO_OK;
+}
+
+hato_status hato__check_above(const char *path, hato_error *err) {
+  hato__error_clear(err);
+  const char *slash = strrchr(path, '/');
+  char *above = slash == NULL ? strdup(".") : hato__strndup(path, slash == path ? 1 : (size_t)(slash - path));
+  char *dir = above != NULL ? realpath(above, NULL) : NULL;
+  hato_status rc = HATO_OK;
+  if (dir == NULL) {
+    rc = above != NULL ? hato__fail_errno(err, "cannot look at %s", above)
+                       : hato__fail(err, HATO_NO_MEMORY, "no memory to look at %s", path);
+  } else {
+    for (size_t n = strlen(dir); rc == HATO_OK; dir[n > 1 ? n : 1] = 0) {
+      rc = check_one_above(dir, path, err);
+      if (n <= 1) break;
+      do n--;
+      while (dir[n] != '/');
+    }
+  }
+  free(above);
+  free(dir);
+  return rc;
+}

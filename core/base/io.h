@@ -18,6 +18,10 @@ hato_status hato__write_file(const char *path, const void *data, size_t n, mode_
 /* mkdir -p with this mode for what it creates; the last folder must then belong
  * to us and, when private, give others nothing (as ssh checks). */
 hato_status hato__make_dir(const char *path, mode_t mode, bool private_dir, hato_error *err);
+/* Whether others could put something else in the place of what is at this path: PERMISSION, when one of the folders
+ * above it is theirs, or lets them write and is not sticky, as sshd would have it. What is executed or listened at
+ * must not be replaced; for what is checked whenever it is read this matters less. */
+hato_status hato__check_above(const char *path, hato_error *err);
 /* Random bytes of the kernel. Never fails on Linux once booted. */
 void hato__random(void *out, size_t n);
 /* This host's name, its boot id and a process's start time (field 22 of

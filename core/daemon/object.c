@@ -24,10 +24,12 @@ void daemon_objects_open(daemon_state *d) {
   snprintf(d->objects_why, sizeof d->objects_why, "a folder's path of %d bytes", n);
 }
 
-/* With the first object, so that a daemon that is sent none leaves nothing on its machine. */
+/* With the first object, so that a daemon that is sent none leaves nothing on its machine. What is loaded from
+ * there must be nobody else's. */
 static bool make_folder(daemon_state *d) {
   hato_error err = {0};
-  if (d->objects[0] && hato__make_dir(d->objects, 0700, true, &err) != HATO_OK) {
+  if (d->objects[0] && (hato__make_dir(d->objects, 0700, true, &err) != HATO_OK ||
+                        hato__check_above(d->objects, &err) != HATO_OK)) {
     snprintf(d->objects_why, sizeof d->objects_why, "%s", err.text);
     d->objects[0] = '\0';
   }

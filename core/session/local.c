@@ -85,7 +85,10 @@ static hato_status make_local(const hato__session *s, const char *base, bool mak
   }
   char *mine = hato__printf("%s/hato-%u", base, (unsigned)geteuid());
   char *dir = mine ? hato__printf("%s/%016llx", mine, (unsigned long long)hash_of(s->dir)) : NULL;
-  hato_status rc = dir ? own_dir(mine, err) : hato__fail(err, HATO_NO_MEMORY, "no memory for a local folder");
+  hato_status rc = dir ? HATO_OK : hato__fail(err, HATO_NO_MEMORY, "no memory for a local folder");
+  if (rc == HATO_OK && make_base && access(base, F_OK) < 0) rc = hato__make_dir(base, 0700, false, err);
+  if (rc == HATO_OK) rc = hato__check_above(mine, err); /* daemons load shared objects from below it */
+  if (rc == HATO_OK) rc = own_dir(mine, err);
   if (rc == HATO_OK && dir != NULL) rc = own_dir(dir, err);
   free(mine);
   if (rc != HATO_OK || dir == NULL) {

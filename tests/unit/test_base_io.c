@@ -76,6 +76,32 @@ UNIT_TEST(folders_are_made_and_checked) {
   remove_dir();
 }
 
+UNIT_TEST(folders_that_others_can_write_to_are_told_from_safe_ones) {
+  hato_error err;
+  fresh_dir();
+  ck_assert_int_eq(hato__make_dir("a/b/c", 0700, true, &err), HATO_OK);
+  ck_assert_int_eq(hato__check_above("a/b/c", &err), HATO_OK);
+  ck_assert_int_eq(chmod("a", 0777), 0);
+  ck_assert_int_eq(hato__check_above("a/b/c", &err), HATO_PERMISSION);
+  ck_assert_ptr_nonnull(strstr(err.text, "/a has mode 0777, so that others could replace a/b/c"));
+  ck_assert_int_eq(chmod("a", 01777), 0);
+  ck_assert_int_eq(hato__check_above("a/b/c", &err), HATO_OK);
+  ck_assert_int_eq(chmod("a/b", 0770), 0); /* a group has others, too */
+  ck_assert_int_eq(hato__check_above("a/b/c", &err), HATO_PERMISSION);
+  ck_assert_int_eq(hato__check_above("a/b", &err), HATO_OK);
+  ck_assert_int_eq(symlink("a/b", "link"), 0);
+  ck_assert_int_eq(hato__check_above("link/c", &err), HATO_PERMISSION); /* where it really is */
+  ck_assert_int_eq(hato__check_above("/x", &err), HATO_OK);
+  ck_assert_int_ne(hato__check_above("nowhere/x", &err), HATO_OK);
+  if (geteuid() == 0) {
+    ck_assert_int_eq(chmod("a/b", 0700), 0);
+    ck_assert_int_eq(chown("a", 12345, 12345), 0);
+    ck_assert_int_eq(hato__check_above("a/b/c", &err), HATO_PERMISSION);
+    ck_assert_ptr_nonnull(strstr(err.text, "/a belongs to uid 12345, who could replace a/b/c"));
+  }
+  remove_dir();
+}
+
 UNIT_TEST(writing_goes_on_where_the_kernel_stopped) {
   int fds[2];
   ck_assert_int_eq(pipe(fds), 0);
