@@ -1,0 +1,286 @@
+"""Where a session's secrets are, and that they are nowhere else: no output, log, file, argument or environment
+holds one but the credential files, and in memory they stand only in pages that no dump has."""
+
+import base64
+import json
+import os
+import re
+import threading
+import unittest
+from pathlib import Path
+
+from harness import BUILD, HATO, SOURCE, Case, alive, command_line, descendants, limit, main
+
+CC = os.environ.get("CC", "cc")
+SANITIZED = os.environ.get("HATO_SANITIZE", "")
+CREDENTIAL_NAMES = ("secret", "*.credential")
+
+
+def credential_files(*folders):
+    return [path for folder in folders for name in CREDENTIAL_NAMES for path in Path(folder).rglob(name)]
+
+
+def secret_of(text):
+    """The 32 bytes."""
+    return bytes.fromhex(re.search(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])", text)[0])
+
+
+def forms(secret):
+    """As it could be written down: base64 in its three alignments, less what neighbours change."""
+    found = {"raw": secret, "hex": secret.hex().encode(), "HEX": secret.hex().upper().encode()}
+    for skew in range(3):
+        found[f"base64/{skew}"] = base64.b64encode(bytes(skew) + secret)[4 if skew else 0 : -4]
+        found[f"base64 of hex/{skew}"] = base64.b64encode(bytes(skew) + secret.hex().encode())[4 if skew else 0 : -4]
+    return found
+
+
+def mappings(pid):
+    """(start, end, whether a dump of the process has it, its line in smaps)."""
+    at = None
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        head = re.match(r"([0-9a-f]+)-([0-9a-f]+) (\S+) ", line)
+        if head:
+            at = (int(head[1], 16), int(head[2], 16), head[3], line)
+        elif line.startswith("VmFlags:") and at and at[2][0] == "r" and not re.search(r"\[v(var|syscall|dso)", at[3]):
+            yield at[0], at[1], "dd" not in line.split(), at[3]
+
+
+def in_memory(pid, secrets):
+    """{True: what a dump would have, False: what it would not}, each a list of words."""
+    found = {True: [], False: []}
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as mem:
+        for start, end, dumped, line in mappings(pid):
+            try:
+                mem.seek(start)
+                data = b""
+                while len(data) < end - start and (more := mem.read(end - start - len(data))):
+                    data += more
+            except OSError:  # it has gone
+                continue
+            for secret in secrets:
+                for name, form in (("raw", secret), ("hex", secret.hex().encode())):
+                    found[dumped] += [f"{name} at {start + m.start():x} in {line}" for m in re.finditer(re.escape(form), data)]
+    return found
+
+
+class Watch(threading.Thread):
+    """Notes the arguments and environments of all processes below this one, as long as it is open."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.seen, self.over = set(), threading.Event()
+
+    def run(self):
+        while not self.over.wait(0.005):
+            for pid in descendants():
+                for name in ("cmdline", "environ"):
+                    try:
+                        self.seen.add((name, Path(f"/proc/{pid}/{name}").read_bytes()))
+                    except OSError:
+                        pass
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.join()
+
+
+class Kept(Case):
+    """A session, its credentials and where they are."""
+
+    def folder(self):
+        return self.dir / "state" / "hato" / "default"
+
+    def urls(self):
+        return json.loads((self.folder() / "address").read_text())["urls"]
+
+    def tcp(self):
+        return next(url for url in self.urls() if url.startswith("tcp:"))
+
+    def credential(self, role):
+        """The session's own file of a role."""
+        path = self.folder() / f"{role}.credential"
+        return path if path.exists() else self.folder() / "secret"
+
+    def secrets(self):
+        found = {secret_of(path.read_text()) for path in credential_files(self.dir)}
+        self.assertTrue(found)
+        return found
+
+    def nothing_in(self, data, where):
+        for secret in self.all_secrets:
+            for name, form in forms(secret).items():
+                self.assertNotIn(form, data, f"{name} of a secret in {where}")
+
+
+class Session(Kept):
+    @limit(120)
+    def test_only_credential_files_hold_one(self):
+        outputs = []
+
+        def hato(*args, **more):
+            done = self.hato(*args, **{"rc": None, **more})
+            outputs.append(done)
+            return done
+
+        with Watch() as watch:
+            hato("up", "--listen", "tcp://127.0.0.1:0", "--log-level", "debug", rc=0)
+            self.all_secrets = self.secrets()
+            # A wrong one, and what is none, are no business of a message either.
+            wrong = os.urandom(32)
+            good = self.credential("daemon").read_text().strip()
+            self.all_secrets |= {wrong, secret_of("f00d" * 16)}
+            other = good.replace(secret_of(good).hex(), wrong.hex())
+            (self.dir / "wrong").write_text(other + "\n")
+            (self.dir / "wrong").chmod(0o600)
+            (self.dir / "none").write_text("f00d" * 16 + "x\n")
+            (self.dir / "none").chmod(0o600)
+            for verbs in (
+                ["launch", "-n", "2"], ["launch", "--print"], ["launch", "--launcher", "none"], ["launch", "-o", "nosuch=1"],
+                ["launch", "--launcher", "command", "-o", "submit=false {command:q}"],
+                ["launch", "--launcher", "command", "-n", "1", "-o", "submit=sh -c {command:q}", "--wait", "1s", "--launch-timeout", "2s"],
+                ["launch", "--launcher", "ssh", "-o", "hosts=nowhere.invalid", "--wait", "1s"],
+                ["launch", "--launcher", "slurm", "--wait", "1s"], ["launch", "--launcher", "pbs", "--wait", "1s"],
+                ["launch", "-n", "1", "--", "env"],
+                ["run", "--", "env"], ["run", "--", "sh", "-c", "tr '\\0' '\\n' </proc/$PPID/environ"], ["run", "--", "nosuchprogram"],
+                ["submit", "--", "env"], ["wait", "--all"], ["output", "1-9"], ["tasks"], ["tasks", "--json"],
+                ["status"], ["status", "--json"], ["launchers"], ["launchers", "--json"], ["help"], ["help", "daemon"],
+                ["status", "--url", self.tcp()], ["status", "--url", self.tcp(), "--credential-file", self.dir / "wrong"],
+                ["status", "--url", self.tcp(), "--credential-file", self.dir / "none"],
+                ["status", "--url", self.tcp(), "--credential-file", self.credential("client"), "--log-level", "debug"],
+                ["daemon", "--url", self.tcp(), "--credential-file", self.dir / "wrong", "--log-level", "debug", "--dial-timeout", "2s"],
+                ["daemon", "--url", self.tcp(), "--credential-file", self.dir / "none", "--log-level", "debug", "--dial-timeout", "2s"],
+                ["credentials"], ["credentials", "list", "--json"], ["status", "--security"], ["status", "--security", "--json"],
+            ):
+                hato(*verbs)
+            hato("map", "echo", "{}", input="a\nb\n")
+            for words in (other, "f00d" * 16 + "x"):
+                hato("daemon", "--url", self.tcp(), "--log-level", "debug", "--dial-timeout", "2s", input=words + "\n")
+            self.all_secrets |= self.secrets()
+            files = self.files()
+            hato("down", rc=0)
+            files |= self.files()
+        for done in outputs:
+            self.nothing_in((done.out + done.err).encode(), repr(done.args))
+        self.assertGreater(len(files), 5)
+        for path, data in files.items():
+            self.nothing_in(data, path)
+        self.assertGreater(len(watch.seen), 20)
+        for name, data in watch.seen:
+            self.nothing_in(data, f"{name} {data[:300]}")
+        self.assertEqual(credential_files(self.dir), [], "left by a session that ended")
+
+    def files(self):
+        """All that was written, but for the credentials."""
+        but = {*credential_files(self.dir), self.dir / "wrong", self.dir / "none"}
+        return {path: path.read_bytes() for path in self.dir.rglob("*") if path.is_file() and path not in but}
+
+    @limit(60)
+    def test_a_credential_in_the_environment_is_read_once_and_seen_by_nobody(self):
+        self.hato("up", "-n", "0", "--listen", "tcp://127.0.0.1:0")
+        text = self.credential("daemon").read_text().strip()
+        self.all_secrets = {secret_of(text)}
+        given = {**self.env, "HATO_CREDENTIAL": text}
+        daemon = self.start_hato("daemon", "--url", self.tcp(), "--slots", "1", env=given)
+        seen = self.hato("run", "--", "sh", "-c", "env; tr '\\0' '\\n' </proc/$PPID/environ").out
+        self.assertNotIn("HATO_CREDENTIAL", seen)
+        for pid in [daemon.pid, *descendants(daemon.pid)]:
+            try:
+                self.nothing_in(Path(f"/proc/{pid}/environ").read_bytes(), command_line(pid))
+            except PermissionError:  # only root may
+                pass
+        # Whoever has one in his environment hands it on to nobody, tasks and other systems' workers included.
+        self.hato("launch", "-n", "1", "--slots", "1", env=given)
+        self.assertNotIn("HATO_CREDENTIAL", self.hato("run", "--embedded", "--", "env", env=given).out)
+        self.hato("down")
+        self.hato("up", "-n", "0", env=given)
+        out = self.dir / "worker"
+        self.hato("launch", "-n", "1", "--", "sh", "-c", f"env >{out}.part; mv {out}.part {out}", env=given)
+        self.wait_for(out.exists, what="the worker")
+        self.assertNotIn("HATO_CREDENTIAL", out.read_text())
+        server = self.below("dispatcher")[0]
+        try:
+            self.assertNotIn(b"HATO_CREDENTIAL=h", Path(f"/proc/{server}/environ").read_bytes())
+        except PermissionError:
+            pass
+
+
+@unittest.skipIf(SANITIZED, "a sanitizer keeps what was freed")
+class Memory(Kept):
+    """Of our own processes only root can see it, of a host program its user."""
+
+    def only_where_no_dump_has_it(self, pid, secrets, there=None):
+        found = in_memory(pid, secrets)
+        self.assertEqual(found[True], [], command_line(pid))
+        if there is not None:
+            self.assertEqual(bool(found[False]), there, (command_line(pid), found[False]))
+
+    @unittest.skipUnless(os.geteuid() == 0, "the memory of hato's processes is shown to root alone")
+    @limit(60)
+    def test_of_dispatcher_daemons_and_clients(self):
+        self.hato("up", "-n", "1", "--listen", "tcp://127.0.0.1:0")
+        secrets = self.secrets()
+        text = self.credential("daemon").read_text().strip()
+        by_hand = [
+            self.start_hato("daemon", "--url", self.tcp(), "--slots", "1", env={**self.env, "HATO_CREDENTIAL": text}),
+            self.start_hato("daemon", "--url", self.tcp(), "--slots", "1", "--credential-file", self.credential("daemon")),
+        ]
+        piped = self.popen([HATO, "daemon", "--url", self.tcp(), "--slots", "1", "--credential-file", "-"], stdin=-1)
+        piped.stdin.write(text.encode() + b"\n")
+        piped.stdin.close()
+        self.wait_for(lambda: len(self.hato_json("status")[0]["daemons"]) == 4, what="four daemons")
+        self.hato("launch", "-n", "1")
+        client = self.start_hato("run", "--url", self.tcp(), "--credential-file", self.credential("client"), "--", "sleep", "600")
+        self.wait_for(lambda: self.below("sleep", "600"), what="the task")
+        secrets |= self.secrets()
+        (server,) = self.below("dispatcher")
+        self.only_where_no_dump_has_it(server, secrets, True)
+        self.only_where_no_dump_has_it(client.pid, secrets)
+        daemons = self.below("daemon")
+        self.assertEqual(len(daemons), 5)
+        for pid in daemons:
+            self.assertEqual(in_memory(pid, secrets), {True: [], False: []}, command_line(pid))
+        for pid in self.below("executor"):
+            self.assertEqual(in_memory(pid, secrets), {True: [], False: []}, command_line(pid))
+        self.assertTrue(all(alive(one.pid) for one in (*by_hand, piped, client)))
+
+    def host(self, *args):
+        program = self.dir / "secret_host"
+        self.run_command(CC, "-std=c17", f"-I{SOURCE / 'core' / 'include'}", f"-I{BUILD / 'generated'}",
+                         SOURCE / "tests" / "fixtures" / "secret_host.c", "-o", program, BUILD / "lib" / "libhato.so",
+                         f"-Wl,-rpath,{BUILD / 'lib'}")
+        inside, self.outside = os.pipe()
+        self.addCleanup(os.close, self.outside)
+        host = self.start(program, *args, stdin=inside, env={**self.env, "HATO_BINARY": str(HATO)})
+        os.close(inside)
+        self.wait_for(lambda: "open" in host.out() or host.rc() is not None, 30, "the pool")
+        self.assertIsNone(host.rc(), host.err())
+        return host
+
+    def close(self, host):
+        os.write(self.outside, b"\n")
+        self.wait_for(lambda: "closed" in host.out(), 20, "the pool's end")
+
+    @limit(60)
+    def test_of_a_program_with_a_dispatcher_inside(self):
+        host = self.host()
+        secrets = self.secrets()
+        self.only_where_no_dump_has_it(host.pid, secrets, True)
+        self.close(host)
+        self.assertEqual(in_memory(host.pid, secrets), {True: [], False: []})
+
+    @limit(60)
+    def test_of_a_program_that_is_a_client(self):
+        self.hato("up", "-n", "0", "--listen", "tcp://127.0.0.1:0")
+        secrets = self.secrets()
+        host = self.host(self.tcp(), self.credential("client"))
+        self.only_where_no_dump_has_it(host.pid, secrets)
+        self.close(host)
+        self.assertEqual(in_memory(host.pid, secrets), {True: [], False: []})
+
+
+if __name__ == "__main__":
+    main()
