@@ -26,14 +26,10 @@ static hato_status of_input(hato__credential **out, hato_error *err) {
   return st;
 }
 
-/* And out of the environment, also as others of this user see it in /proc. */
 static hato_status of_environment(hato__credential **out, hato_error *err) {
-  char *text = getenv("HATO_CREDENTIAL");
+  const char *text = getenv("HATO_CREDENTIAL");
   if (!text || !*text) return HATO_OK;
-  hato_status st = hato__credential_parse(text, strlen(text), "HATO_CREDENTIAL", out, err);
-  explicit_bzero(text, strlen(text));
-  unsetenv("HATO_CREDENTIAL");
-  return st;
+  return hato__credential_parse(text, strlen(text), "HATO_CREDENTIAL", out, err);
 }
 
 hato_status daemon_credential(const daemon_options *o, hato__credential **out, hato_error *err) {

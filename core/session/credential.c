@@ -48,8 +48,12 @@ hato_status hato__credential_read(const char *path, hato__credential **out, hato
   char *text = hato__secret_alloc(HATO__CREDENTIAL_TEXT);
   if (!text) return hato__fail(err, HATO_NO_MEMORY, "no memory for a credential");
   /* O_NONBLOCK: a fifo in its place must not hang us. */
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-  hato_status rc = fd < 0 ? hato__fail_errno(err, "cannot open the credential %s", path) : check_file(fd, path, err);
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
+  hato_status rc;
+  if (fd < 0 && errno == ELOOP)
+    rc = hato__fail(err, HATO_PERMISSION, "%s is a symbolic link; wanted the credential's file itself", path);
+  else
+    rc = fd < 0 ? hato__fail_errno(err, "cannot open the credential %s", path) : check_file(fd, path, err);
   if (rc == HATO_OK) rc = read_text(fd, path, text, HATO__CREDENTIAL_TEXT, &len, err);
   if (rc == HATO_OK) rc = hato__credential_parse(text, len, path, out, err);
   if (fd >= 0) close(fd);

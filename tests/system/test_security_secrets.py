@@ -219,7 +219,7 @@ class Memory(Kept):
             self.assertEqual(bool(found[False]), there, (command_line(pid), found[False]))
 
     @unittest.skipUnless(os.geteuid() == 0, "the memory of hato's processes is shown to root alone")
-    @limit(60)
+    @limit(120)
     def test_of_dispatcher_daemons_and_clients(self):
         self.hato("up", "-n", "1", "--listen", "tcp://127.0.0.1:0")
         secrets = self.secrets()
@@ -252,9 +252,14 @@ class Memory(Kept):
         self.run_command(CC, "-std=c17", f"-I{SOURCE / 'core' / 'include'}", f"-I{BUILD / 'generated'}",
                          SOURCE / "tests" / "fixtures" / "secret_host.c", "-o", program, BUILD / "lib" / "libhato.so",
                          f"-Wl,-rpath,{BUILD / 'lib'}")
+        # What is handed to a launch's daemon on its standard input is noted on its way.
+        between = self.dir / "between"
+        between.write_text(f'#!/bin/sh\numask 077; [ "$1" = daemon ] || exec {HATO} "$@"\n'
+                           f't=$(cat); printf %s "$t" >{self.dir}/seen$$.credential; printf %s "$t" | {HATO} "$@"\n')
+        between.chmod(0o755)
         inside, self.outside = os.pipe()
         self.addCleanup(os.close, self.outside)
-        host = self.start(program, *args, stdin=inside, env={**self.env, "HATO_BINARY": str(HATO)})
+        host = self.start(program, *args, stdin=inside, env={**self.env, "HATO_BINARY": str(between)})
         os.close(inside)
         self.wait_for(lambda: "open" in host.out() or host.rc() is not None, 30, "the pool")
         self.assertIsNone(host.rc(), host.err())
@@ -264,15 +269,16 @@ class Memory(Kept):
         os.write(self.outside, b"\n")
         self.wait_for(lambda: "closed" in host.out(), 20, "the pool's end")
 
-    @limit(60)
+    @limit(120)
     def test_of_a_program_with_a_dispatcher_inside(self):
         host = self.host()
         secrets = self.secrets()
+        self.assertGreaterEqual(len(list(self.dir.glob("seen*.credential"))), 2, "each launch's own")
         self.only_where_no_dump_has_it(host.pid, secrets, True)
         self.close(host)
         self.assertEqual(in_memory(host.pid, secrets), {True: [], False: []})
 
-    @limit(60)
+    @limit(120)
     def test_of_a_program_that_is_a_client(self):
         self.hato("up", "-n", "0", "--listen", "tcp://127.0.0.1:0")
         secrets = self.secrets()
