@@ -113,13 +113,18 @@ int ssh_command(const hato_host *h, const hato_launcher_options *o, const ssh_wi
   return HATO_OK;
 }
 
+/* Through a socket the daemon speaks as over a socket: without TLS. */
+bool ssh_can_tunnel(const char *url, ssh_tunnel tunnel) {
+  return strncmp(url, "tcp", 3) == 0 || (tunnel != SSH_SOCKET && strncmp(url, "tls+tcp", 7) == 0);
+}
+
 /* tcp://127.0.0.1:5555 and the like: scheme, and HOST:PORT with what may follow. */
 int ssh_target(const hato_host *h, const ssh_wish *w, char **scheme, char **target) {
   const char *colon = w->url != NULL ? strstr(w->url, "://") : NULL;
   const char *port = colon != NULL ? strrchr(colon + 3, ':') : NULL;
   *scheme = *target = NULL;
   if (w->tunnel == SSH_DIRECT) return HATO_OK;
-  if (port == NULL || strncmp(w->url, "tcp", 3) != 0)
+  if (port == NULL || !ssh_can_tunnel(w->url, w->tunnel))
     return h->fail(h, HATO_INVALID, "a tunnel needs an address as tcp://127.0.0.1:PORT, not %s",
                    w->url != NULL ? w->url : "none");
   *scheme = h->format(h, "%.*s", (int)(colon - w->url), w->url);

@@ -13,10 +13,10 @@ ssh_tunnel ssh_tunnel_of(const hato_host *h, const hato_launcher_options *o) {
 
 /* Loopback before others: nothing else need be listened at. Never the local socket, which trusts whoever
  * reaches it. */
-static const char *target_url(const hato_launch_request *r) {
+static const char *target_url(const hato_launch_request *r, ssh_tunnel tunnel) {
   const char *any = NULL;
   for (const char *const *u = r->dial_urls; *u != NULL; u++) {
-    if (strncmp(*u, "tcp", 3) != 0) continue;
+    if (!ssh_can_tunnel(*u, tunnel)) continue;
     if (strstr(*u, "://127.") != NULL || strstr(*u, "://[::1]") != NULL || strstr(*u, "://localhost") != NULL)
       return *u;
     if (any == NULL) any = *u;
@@ -73,7 +73,8 @@ int ssh_job_deal(ssh_state *st, const hato_host *h, ssh_job *j, const ssh_hosts 
   turn *turns = h->alloc(h, hosts->n * sizeof *turns);
   uint32_t *fresh = h->alloc(h, hosts->n * sizeof *fresh);
   if (turns == NULL || fresh == NULL) return h->fail(h, HATO_NO_MEMORY, "no memory to deal daemons to hosts");
-  ssh_wish w = {.tunnel = ssh_tunnel_of(h, r->options), .url = target_url(r)};
+  ssh_wish w = {.tunnel = ssh_tunnel_of(h, r->options)};
+  w.url = target_url(r, w.tunnel);
   for (uint32_t i = 0; i < hosts->n; i++) {
     w.host = &hosts->hosts[i];
     const ssh_session *s = ssh_session_find(st, h, r->options, &w);

@@ -173,6 +173,7 @@ int ssh_session_spawn(ssh_state *st, const hato_host *h, ssh_session *s); /* wor
 /* The client's words without the forward, which goes before word forward_at. Of the operation. */
 int ssh_command(const hato_host *h, const hato_launcher_options *o, const ssh_wish *w,
                 const char *const **argv, uint32_t *forward_at);
+bool ssh_can_tunnel(const char *url, ssh_tunnel tunnel);
 int ssh_target(const hato_host *h, const ssh_wish *w, char **scheme, char **target);
 int ssh_client(const hato_host *h, const hato_launcher_options *o); /* is there one? words are set */
 void ssh_session_send(ssh_state *st, ssh_session *s, const char *bytes, size_t n);

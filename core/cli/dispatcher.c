@@ -1,4 +1,5 @@
 #include "dispatcher/dispatcher.h"
+#include "cli/pass.h"
 #include "cli/serve.h"
 #include "cli/verbs.h"
 
@@ -9,6 +10,8 @@ static const hato__conf_row rows[] = {
     SERVE_ROWS,
     {.name = "ready-fd", .type = HATO__CONF_INT, .def = "-1", .min = -1, .max = 1 << 20, .metavar = "FD",
      .flags = HATO__CONF_HIDDEN, .help = "Descriptor that gets one line when it is ready or failed."},
+    {.name = "pass-fd", .type = HATO__CONF_INT, .def = "-1", .min = -1, .max = 1 << 20, .metavar = "FD",
+     .flags = HATO__CONF_HIDDEN, .help = "Descriptor that gives the pass phrase of --tls-key."},
     {.name = "heartbeat", .type = HATO__CONF_DURATION, .def = "30s", .min = 10000000, .max = 3600000000000,
      .flags = HATO__CONF_HIDDEN, .help = "How often daemons are to be heard of; for tests."},
 };
@@ -16,10 +19,15 @@ static const hato__conf_row rows[] = {
 static int run(cli *c) {
   char binary[4096];
   hato_error err = {0};
-  uint16_t low, high;
+  dispatcher_network network;
   int code = cli_read_session_section(c);
-  if (!code) code = cli_ports(c, &low, &high);
+  if (!code) code = cli_network(c, &network);
   if (code) return code;
+  cli_pass_source pass = {.file = hato__conf_get_str(c->conf, "tls-pass-file"),
+                          .key = network.certificate.key,
+                          .fd = (int)hato__conf_get_int(c->conf, "pass-fd")};
+  network.certificate.pass = cli_pass;
+  network.certificate.pass_arg = &pass;
   dispatcher_serve_options o = {.session = hato__conf_get_str(c->conf, "session"),
                                 .listen = hato__conf_get_list(c->conf, "listen", NULL),
                                 .force = hato__conf_get_bool(c->conf, "force"),
@@ -28,10 +36,7 @@ static int run(cli *c) {
                                 .spool_limit = hato__conf_get_size(c->conf, "spool-limit"),
                                 .keep_ns = hato__conf_get_duration(c->conf, "keep"),
                                 .heartbeat_ms = (uint32_t)(hato__conf_get_duration(c->conf, "heartbeat") / 1000000),
-                                .dial_hosts = hato__conf_get_list(c->conf, "dial-host", NULL),
-                                .interfaces = hato__conf_get_list(c->conf, "interface", NULL),
-                                .port_low = low,
-                                .port_high = high,
+                                .network = network,
                                 .hato_binary = cli_binary(binary, sizeof binary),
                                 .log_fd = STDERR_FILENO,
                                 .log_level = c->log.level,
@@ -47,7 +52,7 @@ const cli_verb cli_dispatcher = {
     .operands = "",
     .text = "Serves the session until SIGTERM, SIGINT, `hato down`, or what --idle and --while say. Messages go to standard "
             "error.\n",
-    .examples = "hato dispatcher --listen tcp://0.0.0.0:5555\tunder a process supervisor\n",
+    .examples = "hato dispatcher --listen tls+tcp://0.0.0.0:5555\tunder a process supervisor\n",
     .rows = rows,
     .n_rows = sizeof rows / sizeof *rows,
     .run = run};

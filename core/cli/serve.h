@@ -3,6 +3,7 @@
 #define HATO_CLI_SERVE_H
 
 #include "cli/cli.h"
+#include "dispatcher/dispatcher.h"
 #include "session/session.h"
 
 /* The session that --session names and who serves it; each returns an exit code, having said what was wrong. */
@@ -14,9 +15,12 @@ int cli_read_session_section(cli *c);
 /* The daemons that the verb's options describe; waits until they are connected, or says what became of them. */
 int cli_launch_daemons(cli *c, hato_pool *pool);
 
-/* What --port says: a port or a range of them; zeros when it says nothing. Returns an exit code, having said
- * what was wrong. */
-int cli_ports(cli *c, uint16_t *low, uint16_t *high);
+/* What the rows say of networks; n borrows of c. Returns an exit code, having said what was wrong. */
+int cli_network(cli *c, dispatcher_network *n);
+/* The pass phrase of the key of --tls-key, when that is encrypted: asked for at the terminal, unless a file holds it, and
+ * for who serves the session in the background on a descriptor for it to read (-1: none is needed). Returns an exit
+ * code, having said what was wrong. */
+int cli_pass_phrase(cli *c, int *fd);
 
 /* Options that several verbs have: of `up` and `dispatcher`, which make a session, and of `up` and
  * `launch`, which start daemons. */
@@ -24,7 +28,32 @@ int cli_ports(cli *c, uint16_t *low, uint16_t *high);
   {.name = "listen",                                                                                                   \
    .type = HATO__CONF_LIST,                                                                                            \
    .metavar = "URL",                                                                                                   \
-   .help = "Also listen there, for daemons and clients on other machines: tcp://host:port or ws://host:port/path; port 0 takes a free one."}, \
+   .help = "Also listen there, for daemons and clients on other machines: tls+tcp://host:port or wss://host:port/path, or without encryption tcp:// and ws://; port 0 takes a free one."}, \
+      {.name = "tls",                                                                                                  \
+       .type = HATO__CONF_ENUM,                                                                                        \
+       .names = (const char *const[]){"auto", "always", "never", NULL},                                                \
+       .def = "auto",                                                                                                  \
+       .help = "What launched daemons' connections are encrypted: all but those within this machine and through "     \
+               "ssh's tunnels (auto), these too, or none."},                                                          \
+      {.name = "tls-certificate",                                                                                      \
+       .type = HATO__CONF_STRING,                                                                                      \
+       .metavar = "FILE",                                                                                              \
+       .help = "A certificate of a CA in PEM, with those that lead to it behind it. Default: one made for the session alone."}, \
+      {.name = "tls-key", .type = HATO__CONF_STRING, .metavar = "FILE", .help = "Its private key in PEM, which others cannot read."}, \
+      {.name = "tls-ca",                                                                                               \
+       .type = HATO__CONF_STRING,                                                                                      \
+       .metavar = "FILE",                                                                                              \
+       .help = "The CA's certificate, when it does not follow that of --tls-certificate."},                            \
+      {.name = "tls-pass-file",                                                                                        \
+       .type = HATO__CONF_STRING,                                                                                      \
+       .metavar = "FILE",                                                                                              \
+       .help = "The file whose first line is the key's pass phrase. Default: it is asked for at the terminal."},       \
+      {.name = "munge",                                                                                                \
+       .type = HATO__CONF_ENUM,                                                                                        \
+       .names = (const char *const[]){"auto", "require", "off", NULL},                                                 \
+       .def = "auto",                                                                                                  \
+       .help = "Whether peers over a network prove themselves by MUNGE besides their credential: where both ends "    \
+               "have it, always, or never."},                                                                         \
       {.name = "port",                                                                                                 \
        .type = HATO__CONF_STRING,                                                                                      \
        .metavar = "N|A-B",                                                                                             \

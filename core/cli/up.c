@@ -50,7 +50,7 @@ static void add_text(cli *c, words *w, const char *option, const char *row) {
   add(w, hato__conf_get_text(c->conf, row));
 }
 
-static void dispatcher_words(cli *c, words *w, const char *binary) {
+static void dispatcher_words(cli *c, words *w, const char *binary, int pass) {
   add(w, binary);
   add(w, "dispatcher");
   add_text(c, w, "--session", "session");
@@ -58,6 +58,15 @@ static void dispatcher_words(cli *c, words *w, const char *binary) {
   add_list(c, w, "--dial-host", "dial-host");
   add_list(c, w, "--interface", "interface");
   add_text(c, w, "--port", "port");
+  add_text(c, w, "--tls", "tls");
+  add_text(c, w, "--tls-certificate", "tls-certificate");
+  add_text(c, w, "--tls-key", "tls-key");
+  add_text(c, w, "--tls-ca", "tls-ca");
+  add_text(c, w, "--munge", "munge");
+  if (pass >= 0) {
+    add(w, "--pass-fd");
+    add(w, "4");
+  }
   add_text(c, w, "--idle", "idle");
   add_text(c, w, "--while", "while");
   add_text(c, w, "--spool-limit", "spool-limit");
@@ -70,13 +79,17 @@ static void dispatcher_words(cli *c, words *w, const char *binary) {
   w->at[w->n] = NULL;
 }
 
-static void child(words *w, int ready, int log, const char *binary) {
+/* ready becomes descriptor 3, pass (-1: none) 4. */
+static void child(words *w, int ready, int log, int pass, const char *binary) {
   sigset_t none;
   sigemptyset(&none);
   setsid();
   int null = open("/dev/null", O_RDWR);
+  if (pass >= 0) pass = fcntl(pass, F_DUPFD_CLOEXEC, 16); /* out of the others' way */
+  ready = fcntl(ready, F_DUPFD_CLOEXEC, 16);
   if (null < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0 || dup2(ready, 3) < 0) _exit(127);
-  close_range(4, ~0u, 0);
+  if (pass >= 0 && dup2(pass, 4) < 0) _exit(127);
+  close_range(pass >= 0 ? 5 : 4, ~0u, 0);
   signal(SIGPIPE, SIG_DFL);
   sigprocmask(SIG_SETMASK, &none, NULL);
   if (chdir("/") != 0) _exit(127);
@@ -106,7 +119,7 @@ static hato_status read_ready(int fd, char *text, size_t n) {
   return HATO_SYSTEM;
 }
 
-static hato_status start(cli *c, hato__session *s, hato_error *err) {
+static hato_status start(cli *c, hato__session *s, int pass, hato_error *err) {
   char binary[4096], log[4096], text[600];
   words w = {.n = 0};
   int ready[2];
@@ -118,9 +131,9 @@ static hato_status start(cli *c, hato__session *s, hato_error *err) {
     close(log_fd);
     return hato__fail_errno(err, "no pipe");
   }
-  dispatcher_words(c, &w, cli_binary(binary, sizeof binary));
+  dispatcher_words(c, &w, cli_binary(binary, sizeof binary), pass);
   pid_t pid = fork();
-  if (pid == 0) child(&w, ready[1], log_fd, binary);
+  if (pid == 0) child(&w, ready[1], log_fd, pass, binary);
   close(log_fd);
   close(ready[1]);
   hato_status st = pid < 0 ? HATO_SYSTEM : read_ready(ready[0], text, sizeof text);
@@ -183,7 +196,10 @@ static int bring_up(cli *c, hato__session *s, const hato__address *a) {
                hato__conf_get_bool(c->conf, "force");
   if (a->verdict == HATO__SESSION_STALE) fprintf(stderr, "hato up: %s; starting anew\n", a->words);
   if (fresh) {
-    hato_status st = start(c, s, &err);
+    int pass, code = cli_pass_phrase(c, &pass);
+    if (code) return code;
+    hato_status st = start(c, s, pass, &err);
+    if (pass >= 0) close(pass);
     if (st == HATO_BUSY && await_other(s)) {
       fresh = false;
     } else if (st) {
@@ -202,11 +218,11 @@ static int run_up(cli *c) {
   hato__session *s;
   hato__address a;
   json_int_t unresolved;
-  uint16_t low, high;
+  dispatcher_network network; /* looked at only for what is wrong in it */
   if (hato__conf_get_str(c->conf, "url"))
     return cli_fail(c, CLI_USAGE, "--url names a dispatcher that is up; --session names one to start");
   int code = cli_read_session_section(c);
-  if (!code) code = cli_ports(c, &low, &high);
+  if (!code) code = cli_network(c, &network);
   if (!code) code = cli_find_session(c, true, &s, &a);
   if (code) return code;
   if (hato__conf_get_bool(c->conf, "reset") && a.verdict == HATO__SESSION_LIVE) {
@@ -232,7 +248,7 @@ const cli_verb cli_up = {
             "whose process is dead, or "
             "whose host was rebooted, is recognised and replaced.\n",
     .examples = "hato up -n 4\tfour daemons on this machine, a slot each\n"
-                "hato up --listen tcp://0.0.0.0:0 -n 0\tno daemons yet; others will dial in\n"
+                "hato up --listen tls+tcp://0.0.0.0:0 -n 0\tno daemons yet; others will dial in\n"
                 "hato up --idle 10m --while $$\tends with this shell, or when unused\n",
     .rows = up_rows,
     .n_rows = sizeof up_rows / sizeof *up_rows,

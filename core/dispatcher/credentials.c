@@ -66,7 +66,7 @@ static char *file_of(const dispatcher *d, proto_role role, uint64_t id) {
 
 static hato_status add(dispatcher *d, proto_role role, uint64_t id, hato_error *err) {
   issued *c = calloc(1, sizeof *c);
-  if (c) c->it = hato__credential_new((hato__role)role, id, &d->credentials.certificate);
+  if (c) c->it = hato__credential_new((hato__role)role, id, NULL);
   if (!c || !c->it) {
     free(c);
     return hato__fail(err, HATO_NO_MEMORY, "no memory for a credential");
@@ -75,6 +75,7 @@ static hato_status add(dispatcher *d, proto_role role, uint64_t id, hato_error *
   c->key.id = id;
   c->since_wall = hato__wall_now();
   lock(d);
+  c->it->certificate = d->credentials.certificate;
   HASH_ADD(hh, d->credentials.all, key, sizeof c->key, c);
   unlock(d);
   return HATO_OK;
@@ -104,18 +105,35 @@ static hato_status write_file(dispatcher *d, proto_role role, uint64_t id, hato_
 }
 
 hato_status dispatcher_credentials_open(dispatcher *d, const dispatcher_options *o, hato_error *err) {
-  d->guard = (net_guard){.find = dispatcher_credentials_secret, .arg = d, .munge = o->munge};
+  d->guard = (net_guard){.find = dispatcher_credentials_secret, .arg = d, .munge = o->network.munge};
+  d->tls = o->network.tls;
   d->credentials.shared = o->credential_dir != NULL;
   d->credentials.dir = hato__printf("%s", o->credential_dir ? o->credential_dir : o->local_dir);
   if (!d->credentials.dir) return hato__fail(err, HATO_NO_MEMORY, "no memory for credentials");
   hato_status st = add(d, PROTO_ROLE_CLIENT, 0, err);
-  return st ? st : add(d, PROTO_ROLE_DAEMON, 0, err);
+  if (!st) st = add(d, PROTO_ROLE_DAEMON, 0, err);
+  if (!st && o->network.certificate.certificate)
+    st = net_identity_load(&o->network.certificate, &d->credentials.identity, err);
+  return st;
+}
+
+/* Makes the certificate, unless it was read, and writes it into all that there is. */
+static hato_status have_identity(dispatcher *d, hato_error *err) {
+  hato_status st = d->credentials.identity ? HATO_OK : net_identity_make(&d->credentials.identity, err);
+  if (st) return st;
+  lock(d);
+  d->credentials.certificate = *net_identity_certificate(d->credentials.identity);
+  for (issued *c = d->credentials.all; c; c = c->hh.next) c->it->certificate = d->credentials.certificate;
+  unlock(d);
+  d->guard.identity = d->credentials.identity;
+  return HATO_OK;
 }
 
 hato_status dispatcher_credentials_publish(dispatcher *d, hato_error *err) {
   hato_status st = HATO_OK;
   pthread_mutex_lock(&d->credentials.files);
-  if (!d->credentials.published) st = write_file(d, PROTO_ROLE_CLIENT, 0, err);
+  if (!d->credentials.published) st = have_identity(d, err);
+  if (!st && !d->credentials.published) st = write_file(d, PROTO_ROLE_CLIENT, 0, err);
   if (!st && !d->credentials.published) st = write_file(d, PROTO_ROLE_DAEMON, 0, err);
   d->credentials.published = !st;
   pthread_mutex_unlock(&d->credentials.files);
@@ -185,6 +203,7 @@ void dispatcher_credentials_close(dispatcher *d) {
     drop(d, c);
   }
   free(d->credentials.dir);
+  net_identity_free(d->credentials.identity);
   pthread_mutex_destroy(&d->credentials.lock);
   pthread_mutex_destroy(&d->credentials.files);
 }

@@ -27,23 +27,37 @@
 
 typedef struct dispatcher dispatcher;
 
+/* What is encrypted of what launchers need a port for; what dispatcher_listen is told to listen at is as it says. */
+typedef enum dispatcher_tls {
+  DISPATCHER_TLS_AUTO, /* all but loopback */
+  DISPATCHER_TLS_ALWAYS,
+  DISPATCHER_TLS_NEVER,
+} dispatcher_tls;
+
+/* How peers come over a network, and how they and we prove who we are. Lists are NULL-terminated and may be NULL. */
+typedef struct dispatcher_network {
+  /* Where daemons on other machines dial (dispatcher_where). */
+  const char *const *dial_hosts; /* they dial these names or addresses, not those that are found */
+  const char *const *interfaces; /* listen and dial on these network interfaces' addresses only */
+  uint16_t port_low, port_high;  /* a port of this range; high 0: low alone; both 0: any free one */
+  net_munge munge;               /* whether they prove themselves by MUNGE besides */
+  dispatcher_tls tls;
+  net_identity_files certificate; /* a CA's; .certificate NULL: one made for this dispatcher alone */
+} dispatcher_network;
+
 typedef struct dispatcher_options {
   const char *session;     /* name, for status; may be NULL */
   const char *local_dir;   /* folder of the spool and of what daemons here keep; must exist, 0700 */
   const char *log_dir;     /* where launched daemons' logs go; NULL: local_dir */
   const char *hato_binary; /* daemons and launcher hosts are started from it */
   const char *credential_dir; /* where credentials stand on file, for who shares the folder; NULL: local_dir */
-  net_munge munge;            /* whether peers over a network prove themselves by MUNGE besides */
   const char *launches_file; /* where launches are on record, for when this process is killed; NULL: nowhere */
   uint64_t spool_limit;    /* bytes; 0: 10 GiB */
   uint64_t keep_ns;        /* how long kept results live; 0: 7 days */
   uint64_t idle_ns;        /* end after so long without client, task or uncollected result; 0: never */
   pid_t while_pid;         /* end when this process ends; 0: none */
   uint32_t heartbeat_ms;   /* 0: 30,000 */
-  /* Where daemons on other machines dial (dispatcher_where). Lists are NULL-terminated and may be NULL. */
-  const char *const *dial_hosts;  /* they dial these names or addresses, not those that are found */
-  const char *const *interfaces;  /* listen and dial on these network interfaces' addresses only */
-  uint16_t port_low, port_high;   /* a port of this range; high 0: low alone; both 0: any free one */
+  dispatcher_network network;
   void (*listening)(void *arg);   /* dispatcher_where listens at a further address; no lock is held */
   void *listening_arg;
   hato__log log;
@@ -102,9 +116,7 @@ typedef struct dispatcher_serve_options {
   pid_t while_pid;
   uint64_t spool_limit, keep_ns;
   uint32_t heartbeat_ms; /* 0: 30,000 */
-  const char *const *dial_hosts, *const *interfaces; /* and these as in dispatcher_options */
-  uint16_t port_low, port_high;
-  net_munge munge;
+  dispatcher_network network;
   const char *hato_binary;
   int log_fd; /* messages go there: the session's log, or 2 */
   hato__log_level log_level;

@@ -266,8 +266,10 @@ struct dispatcher {
     bool shared;      /* daemons on other machines may see it */
     bool published;   /* the session's are on file */
     bool swept;       /* none has ended whose file still stands */
-    hato__certificate certificate;
+      net_identity *identity; /* NULL: none yet */
+    hato__certificate certificate; /* its; zeros: none yet */
   } credentials;
+  dispatcher_tls tls;
   uint64_t keep_ns, idle_ns;
   pid_t while_pid;
   uint64_t while_start; /* with the number it names a process */
@@ -337,7 +339,8 @@ void dispatcher_credentials_close(dispatcher *d); /* of what open began; removes
 /* The guard's `find`. */
 bool dispatcher_credentials_secret(void *d, proto_role role, uint64_t id, uint8_t secret[HATO__SECRET_BYTES]);
 bool dispatcher_credentials_valid(dispatcher *d, proto_role role, uint64_t id);
-/* Writes the files of clients and of daemons by hand, once. These four without the dispatcher's lock: they write. */
+/* Before peers come over a network: makes the certificate, unless it was read, and the files of clients and of
+ * daemons by hand; once. These four without the dispatcher's lock: they write. */
 hato_status dispatcher_credentials_publish(dispatcher *d, hato_error *err);
 /* Writes a credential's file; path is malloc'd. */
 hato_status dispatcher_credentials_file(dispatcher *d, proto_role role, uint64_t id, char **path, hato_error *err);

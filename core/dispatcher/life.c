@@ -114,6 +114,7 @@ hato_status dispatcher_listen(dispatcher *d, const char *url, hato_error *err) {
   if (st) return st;
   st = dispatcher_listeners_add(d, &l, 1, err);
   if (st) net_listener_close(l);
+  if (!st && !is_socket(url)) dispatcher_ports_say(d, net_listener_url(l));
   return st;
 }
 

@@ -12,13 +12,28 @@
 
 #define ANY_PORT_TRIES 20 /* a free port of one address may be taken on another */
 
+static const char *scheme_for(const dispatcher *d, const char *host) {
+  bool loopback = strncmp(host, "127.", 4) == 0 || strcmp(host, "[::1]") == 0;
+  bool encrypt = d->tls == DISPATCHER_TLS_ALWAYS || (d->tls == DISPATCHER_TLS_AUTO && !loopback);
+  return encrypt ? "tls+tcp" : "tcp";
+}
+
+void dispatcher_ports_say(dispatcher *d, const char *url) {
+  bool plain = strncmp(url, "tcp", 3) == 0 || strncmp(url, "ws:", 3) == 0;
+  if (plain && !hato__url_is_local(url))
+    hato__warn(&d->log, "LISTENING-PLAIN",
+               "listens at %s, where nothing is encrypted: who is on the way reads all but the credentials", url);
+  else
+    hato__info(&d->log, "LISTENING", "listens at %s for daemons", url);
+}
+
 /* All hosts on one port, or none; port 0: one that is free. */
 hato_status dispatcher_ports_listen_at(dispatcher *d, char *const *hosts, unsigned port, hato_error *err) {
   net_listener *l[32];
   unsigned n = 0;
   hato_status st = dispatcher_credentials_publish(d, err);
   for (; !st && *hosts && n < sizeof l / sizeof *l; hosts++) {
-    char *url = hato__printf("tcp://%s:%u", *hosts, port);
+    char *url = hato__printf("%s://%s:%u", scheme_for(d, *hosts), *hosts, port);
     st = url ? net_listen(url, &d->guard, &d->log, dispatcher_peers_admitted, d, &l[n], err)
              : hato__fail(err, HATO_NO_MEMORY, "no memory for a listener");
     free(url);
@@ -30,7 +45,7 @@ hato_status dispatcher_ports_listen_at(dispatcher *d, char *const *hosts, unsign
     if (st) {
       net_listener_close(l[i]);
     } else {
-      hato__info(&d->log, "LISTENING", "listens at %s for daemons", net_listener_url(l[i]));
+      dispatcher_ports_say(d, net_listener_url(l[i]));
     }
   }
   return st;

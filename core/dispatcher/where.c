@@ -48,6 +48,7 @@ static hato_status give(list *l, hato_status st, char ***urls, hato_error *err) 
 /* ---- urls ---- */
 
 typedef struct place { /* a url of a network, in its parts */
+  bool encrypted;
   char scheme[8], host[256];
   const char *rest; /* from the colon of the port on */
 } place;
@@ -55,7 +56,8 @@ typedef struct place { /* a url of a network, in its parts */
 /* False: a socket of this machine only. */
 static bool parse(const char *url, place *p) {
   const char *host = strstr(url, "://");
-  if (!host || (strncmp(url, "tcp", 3) != 0 && strncmp(url, "ws", 2) != 0)) return false;
+  p->encrypted = strncmp(url, "tls+tcp", 7) == 0 || strncmp(url, "wss:", 4) == 0;
+  if (!host || (!p->encrypted && strncmp(url, "tcp", 3) != 0 && strncmp(url, "ws:", 3) != 0)) return false;
   size_t scheme = (size_t)(host - url);
   host += 3;
   const char *end = *host == '[' ? strchr(host, ']') : host;
@@ -118,13 +120,14 @@ static void expand(const beyond *b, const place *p, list *l) {
   }
 }
 
-/* What is listened at, as peers elsewhere dial it. */
+/* What is listened at, as peers elsewhere dial it. Where something is encrypted, nothing else. */
 static void reachable(const beyond *b, list *l) {
   list all = {0};
   place p;
   listened(b->d, &all);
-  for (size_t i = 0; i < all.n; i++)
-    if (parse(all.at[i], &p) && reaches(b, all.at[i], &p)) expand(b, &p, l);
+  for (int encrypted = 1; encrypted >= 0 && l->n == 0; encrypted--)
+    for (size_t i = 0; i < all.n; i++)
+      if (parse(all.at[i], &p) && p.encrypted == encrypted && reaches(b, all.at[i], &p)) expand(b, &p, l);
   l->failed |= all.failed;
   dispatcher_where_free(all.at);
 }
@@ -166,7 +169,8 @@ static void on_loopback(dispatcher *d, list *l) {
   place p;
   listened(d, &all);
   for (size_t i = 0; i < all.n; i++) {
-    if (!parse(all.at[i], &p)) continue;
+    /* The near end of a tunnel, which encrypts itself. */
+    if (!parse(all.at[i], &p) || p.encrypted != (d->tls == DISPATCHER_TLS_ALWAYS)) continue;
     if (all_of_four(p.host) || all_of_both(p.host)) {
       put_url(l, &p, "127.0.0.1");
     } else if (hato__url_is_local(all.at[i])) {

@@ -20,6 +20,8 @@ hato_status dispatcher_where_open(dispatcher *d, const dispatcher_options *o, ha
 void dispatcher_where_close(dispatcher *d);
 
 /* ports.c, with the lock of `where`: tcp on all of hosts and one port (0: any that is free), or on none. */
+/* In the log, what is listened at; a warning where others could read. */
+void dispatcher_ports_say(dispatcher *d, const char *url);
 hato_status dispatcher_ports_listen_at(dispatcher *d, char *const *hosts, unsigned port, hato_error *err);
 /* The same, on the first port of the options' that is free. ADDRESS_IN_USE: none is. */
 hato_status dispatcher_ports_listen(dispatcher *d, char *const *hosts, hato_error *err);

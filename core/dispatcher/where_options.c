@@ -41,15 +41,15 @@ hato_status dispatcher_where_open(dispatcher *d, const dispatcher_options *o, ha
   w->open = true;
   w->listening = o->listening;
   w->arg = o->listening_arg;
-  w->port_low = o->port_low;
-  w->port_high = o->port_high ? o->port_high : o->port_low;
+  w->port_low = o->network.port_low;
+  w->port_high = o->network.port_high ? o->network.port_high : o->network.port_low;
   if (w->port_high < w->port_low || (w->port_low == 0 && w->port_high != 0))
     return hato__fail(err, HATO_INVALID, "ports %u-%u: the first was wanted to be the lower", w->port_low,
                       w->port_high);
-  hato_status st = copy(&w->hosts, o->dial_hosts, true, err);
-  if (!st) st = copy(&w->interfaces, o->interfaces, false, err);
+  hato_status st = copy(&w->hosts, o->network.dial_hosts, true, err);
+  if (!st) st = copy(&w->interfaces, o->network.interfaces, false, err);
   if (st || !w->interfaces) return st;
-  st = dispatcher_addresses(o->interfaces, &addresses, &n, err); /* a wrong name is said at once */
+  st = dispatcher_addresses(o->network.interfaces, &addresses, &n, err); /* a wrong name is said at once */
   free(addresses);
   return st;
 }

@@ -130,15 +130,16 @@ UNIT_TEST(one_port_for_all_beyond) {
   unsigned port = port_of(urls[0]);
   for (; urls[i]; i++) {
     char want[128];
-    snprintf(want, sizeof want, "tcp://%s:%u", all[i].host, port);
+    snprintf(want, sizeof want, "tls+tcp://%s:%u", all[i].host, port);
     ck_assert_str_eq(urls[i], want);
     ck_assert(!strstr(urls[i], "127.0.0.1") && !strstr(urls[i], "[::") && !strstr(urls[i], "[fe80"));
   }
   ck_assert_uint_eq(i, n);
   char **again = where_of(&v, WHERE_BEYOND), **tunnel = where_of(&v, WHERE_LOOPBACK);
   ck_assert_str_eq(again[0], urls[0]);
-  ck_assert_uint_eq(port_of(tunnel[0]), port); /* the same listener serves tunnels */
-  ck_assert_uint_eq(listeners(&v), 2);
+  /* Tunnels encrypt themselves: they get a port of loopback without TLS. */
+  ck_assert(starts(tunnel[0], "tcp://127.0.0.1:") && port_of(tunnel[0]) != port);
+  ck_assert_uint_eq(listeners(&v), 3);
   dispatcher_where_free(urls);
   dispatcher_where_free(again);
   dispatcher_where_free(tunnel);
@@ -146,14 +147,28 @@ UNIT_TEST(one_port_for_all_beyond) {
   unserve(&v);
 }
 
+UNIT_TEST(what_is_encrypted) {
+  for (int never = 0; never < 2; never++) {
+    served v;
+    serve(&v, (dispatcher_options){.network.dial_hosts = (const char *const[]){"login1", NULL},
+                                   .network.tls = never ? DISPATCHER_TLS_NEVER : DISPATCHER_TLS_ALWAYS});
+    char **tunnel = where_of(&v, WHERE_LOOPBACK), **urls = where_of(&v, WHERE_BEYOND);
+    ck_assert(starts(tunnel[0], never ? "tcp://127.0.0.1:" : "tls+tcp://127.0.0.1:"));
+    ck_assert(starts(urls[0], never ? "tcp://login1:" : "tls+tcp://login1:"));
+    dispatcher_where_free(urls);
+    dispatcher_where_free(tunnel);
+    unserve(&v);
+  }
+}
+
 UNIT_TEST(names_to_dial_are_given_as_they_are) {
   served v;
   serve(&v, (dispatcher_options){
-                .dial_hosts = (const char *const[]){"login1.example", "10.1.2.3", "fd00::2", "[fd00::3]", NULL}});
+                .network.dial_hosts = (const char *const[]){"login1.example", "10.1.2.3", "fd00::2", "[fd00::3]", NULL}});
   char **urls = where_of(&v, WHERE_BEYOND), want[64];
   const char *hosts[] = {"login1.example", "10.1.2.3", "[fd00::2]", "[fd00::3]"};
   for (int i = 0; i < 4; i++) {
-    snprintf(want, sizeof want, "tcp://%s:%u", hosts[i], port_of(urls[0]));
+    snprintf(want, sizeof want, "tls+tcp://%s:%u", hosts[i], port_of(urls[0]));
     ck_assert_str_eq(urls[i], want);
   }
   ck_assert_ptr_null(urls[4]);
@@ -163,7 +178,7 @@ UNIT_TEST(names_to_dial_are_given_as_they_are) {
 
 UNIT_TEST(an_interface_narrows_and_listens_there_only) {
   served v;
-  serve(&v, (dispatcher_options){.interfaces = (const char *const[]){"lo", NULL}});
+  serve(&v, (dispatcher_options){.network.interfaces = (const char *const[]){"lo", NULL}});
   char **urls = where_of(&v, WHERE_BEYOND);
   ck_assert(starts(urls[0], "tcp://127.0.0.1:"));
   for (unsigned i = 1; i < listeners(&v); i++) {
@@ -177,7 +192,7 @@ UNIT_TEST(an_interface_narrows_and_listens_there_only) {
 UNIT_TEST(wrong_options_are_said_at_once) {
   served v;
   hato_error err = {0};
-  dispatcher_options o = {.interfaces = (const char *const[]){"lo", "nosuch7", NULL}};
+  dispatcher_options o = {.network.interfaces = (const char *const[]){"lo", "nosuch7", NULL}};
   ck_assert_int_eq(try_serve(&v, o, &err), HATO_NOT_FOUND);
   ck_assert_ptr_nonnull(strstr(err.text, "\"nosuch7\" is not there"));
   ck_assert_ptr_nonnull(strstr(err.text, "there are: "));
@@ -185,12 +200,12 @@ UNIT_TEST(wrong_options_are_said_at_once) {
   unserve(&v);
   static const char *const bad[] = {"host:5555", "[fd00::2]:5555", "", "a/b", "a b", "[fd00::2"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-    o = (dispatcher_options){.dial_hosts = (const char *const[]){bad[i], NULL}};
+    o = (dispatcher_options){.network.dial_hosts = (const char *const[]){bad[i], NULL}};
     ck_assert_int_eq(try_serve(&v, o, &err), HATO_INVALID);
     ck_assert_ptr_nonnull(strstr(err.text, bad[i]));
     unserve(&v);
   }
-  o = (dispatcher_options){.port_low = 7000, .port_high = 6000};
+  o = (dispatcher_options){.network.port_low = 7000, .network.port_high = 6000};
   ck_assert_int_eq(try_serve(&v, o, &err), HATO_INVALID);
   ck_assert_ptr_nonnull(strstr(err.text, "7000-6000"));
   unserve(&v);
@@ -208,9 +223,9 @@ UNIT_TEST(a_range_of_ports) {
     fds[1] = taken(&next);
     if (fds[1] < 0) close(fds[0]);
   }
-  dispatcher_options o = {.interfaces = (const char *const[]){"lo", NULL},
-                          .port_low = (uint16_t)port,
-                          .port_high = (uint16_t)next};
+  dispatcher_options o = {.network.interfaces = (const char *const[]){"lo", NULL},
+                          .network.port_low = (uint16_t)port,
+                          .network.port_high = (uint16_t)next};
   char **urls = NULL, text[64];
   serve(&v, o);
   ck_assert_int_eq(dispatcher_where(v.d, WHERE_BEYOND, &urls, &err), HATO_ADDRESS_IN_USE);
@@ -222,7 +237,7 @@ UNIT_TEST(a_range_of_ports) {
   urls = where_of(&v, WHERE_BEYOND); /* it is asked again, and one is free now */
   ck_assert_uint_eq(port_of(urls[0]), next);
   dispatcher_where_free(urls);
-  o.port_low = (uint16_t)next;
+  o.network.port_low = (uint16_t)next;
   serve(&w, o);
   ck_assert_int_eq(dispatcher_where(w.d, WHERE_BEYOND, &urls, &err), HATO_ADDRESS_IN_USE);
   snprintf(text, sizeof text, "port %u is in use", next);
@@ -235,7 +250,7 @@ UNIT_TEST(a_range_of_ports) {
 UNIT_TEST(what_listens_already_is_used) {
   served v;
   hato_error err = {0};
-  serve(&v, (dispatcher_options){.dial_hosts = (const char *const[]){"login1", NULL}});
+  serve(&v, (dispatcher_options){.network.dial_hosts = (const char *const[]){"login1", NULL}});
   ck_assert_int_eq(dispatcher_listen(v.d, "tcp://127.0.0.1:0", &err), HATO_OK);
   char **urls = where_of(&v, WHERE_LOOPBACK);
   ck_assert_str_eq(urls[0], dispatcher_url(v.d, 1));
