@@ -225,6 +225,15 @@ class Another(Case):
         self.assertEqual(self.alice("run", "--", "sh", "-c", ask).out,
                          self.run_command("sh", "-c", ask, user=ALICE, group=ALICE, extra_groups=[]).out)
 
+    @limit(60)
+    def test_what_tells_daemons_apart_is_shown_as_arguments(self):
+        """By which launchers find them again, as nobody sees their environment."""
+        self.up("-n", "2")
+        daemons = self.wait_for(lambda: len(found := self.below("daemon", "--mark")) == 2 and found, what="two daemons")
+        marks = [word for pid in daemons for word in command_line(pid) if word.startswith("HATO_")]
+        self.assertEqual(len({word for word in marks if word.startswith("HATO_LAUNCH_TAG=")}), 1, marks)
+        self.assertLessEqual({"HATO_MEMBER=0", "HATO_MEMBER=1"}, set(marks))
+
     def squatted(self, make):
         """Alice's session, where Mallory has made what Alice's local folder would be."""
         place = self.shared / f"hato-{ALICE}"

@@ -38,6 +38,8 @@
  * Secrets. What a daemon needs to authenticate comes in request->secret, to be handed
  * over by request->secret_way alone: never in an argument, a batch script, a log or
  * the environment that a scheduler shows to others.
+ * The host wipes what it passed and what `alloc` gave when the operation returns; of what
+ * `format` makes copies may stay behind, so put a secret into a text by copying its bytes.
  *
  * The ABI. Every struct begins with its size, as known to whoever filled it; fields
  * are only ever appended, and zero is what a missing one means. A module must accept
