@@ -50,12 +50,16 @@ static void tell_to_leave(net_listener *l, net__place *p, const char *why) {
   net_close(p->c, HATO_TIMED_OUT, why);
 }
 
+static uint64_t stay_of(const net_listener *l, bool silent) {
+  return !silent ? NET_GREETED_NS : net__is_tls(l->kind) ? NET_HANDSHAKE_NS : NET_SILENT_NS;
+}
+
 /* Until so many are left, or the others are too new. */
 static void make_room(net_listener *l, uint64_t now, unsigned keep) {
   while (l->n_silent + l->n_greeted > keep) {
     bool silent = l->n_greeted <= keep / 2;
     net__place *p = first_of(silent ? &l->silent : &l->greeted);
-    if (p == NULL || now - p->since < NET_GRACE_NS) return;
+    if (p == NULL || now - p->stayed < stay_of(l, silent)) return;
     tell_to_leave(l, p,
                   silent ? "kept silent while others waited to be admitted"
                          : "did not prove itself while others waited to be admitted");
@@ -66,12 +70,13 @@ static void make_room(net_listener *l, uint64_t now, unsigned keep) {
 static unsigned may_stay(const net_listener *l) { return l->most - l->most / 8; }
 
 void net__crowd_join(net_listener *l, net__place *p, net_conn *c) {
-  *p = (net__place){.c = c, .since = hato__now()};
+  uint64_t now = hato__now();
+  *p = (net__place){.c = c, .since = now, .stayed = now};
   pthread_mutex_lock(&l->lock);
   hato__list_push(&l->silent, &p->link);
   l->n_silent++;
   l->n_waiting++;
-  make_room(l, p->since, may_stay(l));
+  make_room(l, now, may_stay(l));
   pthread_mutex_unlock(&l->lock);
 }
 
@@ -80,6 +85,7 @@ void net__crowd_greeted(net_listener *l, net__place *p) {
   if (!p->greeted && !p->told) {
     take_out(l, p);
     p->greeted = true;
+    p->stayed = hato__now();
     hato__list_push(&l->greeted, &p->link);
     l->n_greeted++;
   }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define TICK_MS 100
+#define CROWDED_TICK_MS 20
 #define PAUSE_MOST_MS 1000u
 
 static void accept_next(net_listener *l);
@@ -18,7 +19,7 @@ static void accept_next(net_listener *l);
 static void tick_soon(net_listener *l) {
   if (l->ticking || l->closing) return;
   l->ticking = true;
-  nng_sleep_aio(TICK_MS, l->tick);
+  nng_sleep_aio(l->crowded ? CROWDED_TICK_MS : TICK_MS, l->tick);
 }
 
 static void ticked(void *arg) {
@@ -127,6 +128,7 @@ static hato_status open_listener(net_listener *l, const char *url, const net_ide
     return net__fail_nng(err, rv, "%s", url);
   if ((rv = nng_stream_listener_listen(l->sl)) != 0)
     return net__fail_nng(err, rv, "cannot listen on %s", url);
+  if (l->kind != NET_LOCAL) net__backlog_lengthen(l->sl);
   l->url = real_url(url, l->kind, l->sl);
   return l->url != NULL ? HATO_OK : hato__fail(err, HATO_NO_MEMORY, "%s: no memory", url);
 }

@@ -10,15 +10,19 @@
 
 #define NET_UNADMITTED_MAX 512u
 #define NET_ADMISSION_NS (UINT64_C(10) * 1000000000) /* an admission ends in this time */
-#define NET_GRACE_NS (UINT64_C(250) * 1000000)       /* and gives way to others after this */
+/* And gives way to others after this: who has to say HELLO, and who has to prove itself then. */
+#define NET_SILENT_NS (UINT64_C(50) * 1000000)
+#define NET_HANDSHAKE_NS (UINT64_C(2000) * 1000000) /* who has to end TLS's handshake and say HELLO */
+#define NET_GREETED_NS (UINT64_C(500) * 1000000)
 
 /* A connection's place among those that are not admitted, in the listener's lists. */
 typedef struct net__place {
   hato__link link;
   net_conn *c;
-  uint64_t since;
-  bool greeted; /* it said a good HELLO */
-  bool told;    /* it was closed, and will leave */
+  uint64_t since;  /* it was accepted */
+  uint64_t stayed; /* since then in its list */
+  bool greeted;    /* it said a good HELLO */
+  bool told;       /* it was closed, and will leave */
 } net__place;
 
 /* How many lines of refusals may still be written, of one kind of peers. */
@@ -76,6 +80,9 @@ void net__refused(net_listener *l, hato__log_level level, const char *id, bool g
                   const char *reason);
 bool net__refusals_due(const net_listener *l); /* under the lock: there is a number to tell, now or later */
 void net__refusals_tell(net_listener *l, bool now);
+
+/* ---- backlog.c ---- */
+void net__backlog_lengthen(nng_stream_listener *sl);
 
 /* After an admission ended: accept again, if that waited for it. */
 void net__listener_room(net_listener *l);
