@@ -190,6 +190,7 @@ void net_listener_close(net_listener *l) {
   net__crowd_close_all(l);
   while (l->n_waiting > 0 || l->handing > 0) pthread_cond_wait(&l->quiet, &l->lock);
   pthread_mutex_unlock(&l->lock);
+  net__refusals_tell(l, true);
   net__munge_desk_destroy(l->desk);
   nng_aio_free(l->accept);
   nng_aio_free(l->tick);
