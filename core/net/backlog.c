@@ -10,7 +10,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-#define BACKLOG 4096
+#define BACKLOG 1024
 #define FD_MOST 4096 /* where a listening socket is looked for */
 
 void net__backlog_lengthen(nng_stream_listener *sl) {

@@ -11,7 +11,7 @@
 #define NET_UNADMITTED_MAX 512u
 #define NET_ADMISSION_NS (UINT64_C(10) * 1000000000) /* an admission ends in this time */
 /* And gives way to others after this: who has to say HELLO, and who has to prove itself then. */
-#define NET_SILENT_NS (UINT64_C(50) * 1000000)
+#define NET_SILENT_NS (UINT64_C(250) * 1000000)
 #define NET_HANDSHAKE_NS (UINT64_C(2000) * 1000000) /* who has to end TLS's handshake and say HELLO */
 #define NET_GREETED_NS (UINT64_C(500) * 1000000)
 

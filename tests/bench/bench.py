@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -91,6 +92,7 @@ class World:
         self.daemons = [d["pid"] for d in status["daemons"]]
         self.credential = next(self.dir.rglob("daemon.credential"))
         self.socket = next(u for u in status["urls"] if u.startswith("ipc://"))[len("ipc://") :]
+        self.tcp = next((u for u in status["urls"] if u.startswith("tcp://")), None)
 
     def down(self):
         self.run(HATO, "down", stderr=subprocess.DEVNULL)
@@ -311,6 +313,74 @@ def idle():
               n / beats, 5, False)
 
 
+class Flood:
+    """bench_flood at a session's tcp address, and what it said last."""
+
+    def __init__(self, w, n, *more):
+        self.process, self.last = w.start(PROGRAMS / "bench_flood", "--url", w.tcp, "-n", n, *more)
+        self.reader = threading.Thread(target=self.read)
+        self.reader.start()
+
+    def read(self):
+        for line in self.process.stdout:
+            self.last = json.loads(line)
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait()
+        self.reader.join()
+        self.process.stdout.close()
+        return self.last
+
+
+class Flooded:
+    """Work at a daemon that dialled by tcp, and strangers at the same port."""
+
+    def __init__(self, w, tasks):
+        self.w, self.tasks = w, tasks
+        self.admitted, self.memory, self.descriptors, self.said = [], [], [], {}
+        w.up("-n", "0", "--listen", "tcp://127.0.0.1:0")
+        self.dial = ("--url", w.tcp, "--credential-file", next(w.dir.glob("state/hato/*/secret")))
+        w.started.append(subprocess.Popen([HATO, "daemon", *map(str, self.dial), "--slots", "2"], env=w.env, stdin=subprocess.DEVNULL))
+        w.tasks("array", "-n", 1000)
+        self.before = resident(w.dispatcher)
+
+    def rate(self):
+        """Of three arrays, whose results are all checked: a task that was lost ends the row."""
+        return 3 / sum(1 / self.w.tasks("array", "-n", self.tasks)["per_s"] for _ in range(3))
+
+    def rate_among(self, n, *more):
+        """From when the first stranger comes; then one of ours comes, a few times, while the work goes on and after it."""
+        f = Flood(self.w, n, *more)
+        rate = self.rate()
+        self.memory.append(resident(self.w.dispatcher) - self.before)
+        self.descriptors.append(len(os.listdir(f"/proc/{self.w.dispatcher}/fd")))
+        for _ in range(5):
+            self.admitted.append(self.w.seconds(HATO, "status", *self.dial) * 1000)
+        self.said[" ".join(more)] = f.end()
+        return rate
+
+
+def flood():
+    n = 10000
+    with World() as w:
+        f = Flooded(w, fewer(1000000))
+        v = turns(times(5), {"quiet": f.rate, "flooded": lambda: f.rate_among(n)})
+        admitted, memory, descriptors = f.admitted, f.memory, f.descriptors
+        f.admitted = []
+        eager = turns(times(3), {"quiet": f.rate, "flooded": lambda: f.rate_among(n, "--eager")})
+        log = sum(p.stat().st_size for p in w.dir.glob("state/hato/*/log"))
+    for name, what, values in (("flood", "200 a second anew", v), ("flood-eager", "all anew at once", eager)):
+        m = {k: statistics.median(rates) for k, rates in values.items()}
+        yield row(name, f"empty tasks among {n:,} strangers, {what}", "tasks/s", m["flooded"], "none of them", m["quiet"],
+                  m["flooded"] / m["quiet"], 0.8, strangers=f.said)
+    yield row("flood-admitted", f"one of ours comes among them, the slowest of {len(admitted)}", "ms", max(admitted), bar=1000,
+              atleast=False, median=statistics.median(admitted), eager=f.admitted)
+    yield row("flood-memory", "the dispatcher's memory meanwhile, more than before", "MB", max(memory) / 1e6, bar=16, atleast=False,
+              descriptors=max(descriptors))
+    yield row("flood-log", "its log after all of them", "KB", log / 1e3, bar=100, atleast=False)
+
+
 def on_cluster(*words):
     script = SOURCE / "tests/cluster/cluster.py"
     return subprocess.run([sys.executable, script, *map(str, words)], check=False, stdout=subprocess.PIPE,
@@ -338,7 +408,7 @@ def slurm():
 
 
 ROWS = {f.__name__.replace("_", "-"): f
-        for f in (array, single, trip, trip_embedded, commands, queued, daemons, payload, unequal, idle, slurm)}
+        for f in (array, single, trip, trip_embedded, commands, queued, daemons, payload, unequal, idle, flood, slurm)}
 
 
 # --------------------------------------------------------------------- print

@@ -6,7 +6,7 @@
  *
  * COUNT (10,000) are opened as fast as they will; then PER_SECOND (200) of them, those that the
  * peer closed first, are opened anew each second; with --eager those that the peer closed at
- * once. Says a line of JSON each second: how many are connected now, wait to be, or were closed
+ * once. Says a line of JSON at once and each second: how many are connected now, wait to be, or were closed
  * and not opened anew; and how many were, of all so far, opened, connected, closed by the peer and
  * refused by the kernel. Ends with its standard input, or after SECONDS.
  * What is "connected" is so by the kernel's word; the listener's program may not have accepted it
@@ -195,6 +195,7 @@ static int serve(flood *f) {
   uint64_t begun = now_ns(), before = begun, told = begun;
   uint32_t byte = 0;
   if (epoll_ctl(f->epoll, EPOLL_CTL_ADD, STDIN_FILENO, &in) != 0) die("standard input");
+  tell(f, begun);
   for (;;) {
     int n = epoll_wait(f->epoll, ev, EVENTS, 10);
     for (int i = 0; i < n; i++) {
