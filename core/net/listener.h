@@ -13,7 +13,7 @@
 /* And gives way to others after this: who has to say HELLO, and who has to prove itself then. */
 #define NET_SILENT_NS (UINT64_C(250) * 1000000)
 #define NET_HANDSHAKE_NS (UINT64_C(2000) * 1000000) /* who has to end TLS's handshake and say HELLO */
-#define NET_GREETED_NS (UINT64_C(500) * 1000000)
+#define NET_GREETED_NS (UINT64_C(1000) * 1000000)
 
 /* A connection's place among those that are not admitted, in the listener's lists. */
 typedef struct net__place {

@@ -340,8 +340,10 @@ class Flooded:
         self.w, self.tasks = w, tasks
         self.admitted, self.memory, self.descriptors, self.said = [], [], [], {}
         w.up("-n", "0", "--listen", "tcp://127.0.0.1:0")
-        self.dial = ("--url", w.tcp, "--credential-file", next(w.dir.glob("state/hato/*/secret")))
-        w.started.append(subprocess.Popen([HATO, "daemon", *map(str, self.dial), "--slots", "2"], env=w.env, stdin=subprocess.DEVNULL))
+        session = next(w.dir.glob("state/hato/*/client.credential")).parent
+        self.dial = ("--url", w.tcp, "--credential-file", session / "client.credential")
+        w.started.append(subprocess.Popen([HATO, "daemon", "--url", w.tcp, "--credential-file", session / "daemon.credential",
+                                           "--slots", "2"], env=w.env, stdin=subprocess.DEVNULL))
         w.tasks("array", "-n", 1000)
         self.before = resident(w.dispatcher)
 
@@ -370,10 +372,10 @@ def flood():
         f.admitted = []
         eager = turns(times(3), {"quiet": f.rate, "flooded": lambda: f.rate_among(n, "--eager")})
         log = sum(p.stat().st_size for p in w.dir.glob("state/hato/*/log"))
-    for name, what, values in (("flood", "200 a second anew", v), ("flood-eager", "all anew at once", eager)):
+    for name, what, values, bar in (("flood", "200 a second anew", v, 0.8), ("flood-eager", "all anew at once", eager, None)):
         m = {k: statistics.median(rates) for k, rates in values.items()}
         yield row(name, f"empty tasks among {n:,} strangers, {what}", "tasks/s", m["flooded"], "none of them", m["quiet"],
-                  m["flooded"] / m["quiet"], 0.8, strangers=f.said)
+                  m["flooded"] / m["quiet"], bar, strangers=f.said)
     yield row("flood-admitted", f"one of ours comes among them, the slowest of {len(admitted)}", "ms", max(admitted), bar=1000,
               atleast=False, median=statistics.median(admitted), eager=f.admitted)
     yield row("flood-memory", "the dispatcher's memory meanwhile, more than before", "MB", max(memory) / 1e6, bar=16, atleast=False,
