@@ -179,8 +179,9 @@ hato_status net_dial_any(const net_dialling *o, net_conn **out, hato_error *err)
  * admitted gets each admitted connection and must call net_start on it (or net_close and
  * net_release). At the descriptor limit accepting pauses for a while and says so in the
  * log (ids ACCEPT-PAUSED, ACCEPT-RESUMED). Connections that do not finish their admission
- * in 10 s are closed; whoever is not admitted is logged (PEER-REFUSED), as is an admitted
- * peer whose bytes make no sense (PEER-ERROR). The log is copied, and used for as long as
+ * in 10 s are closed, and of a crowd the oldest sooner, so that others are accepted; whoever
+ * is not admitted is logged (PEER-REFUSED; of a flood their number, PEERS-REFUSED), as is an
+ * admitted peer whose bytes make no sense (PEER-ERROR). The log is copied, and used for as long as
  * connections of the listener live. The guard is copied; all but Unix sockets take
  * credentials, tls+tcp and wss an identity besides (INVALID). */
 typedef void net_admitted(void *arg, net_conn *c);

@@ -161,10 +161,10 @@ UNIT_TEST_LIMIT(the_log_of_a_flood, 30) {
   static told t = {.h = &h};
   raise_limit();
   pthread_mutex_init(&h.lock, NULL);
-  h.auth.have_secret = true;
+  host_guard(&h);
   hato_error err;
   hato__log log = {.level = HATO__LOG_DEBUG, .write = count_lines, .arg = &t};
-  ck_assert_int_eq(net_listen("tcp://127.0.0.1:0", &h.auth, &log, host_admitted, &h, &h.l, &err), HATO_OK);
+  ck_assert_int_eq(net_listen("tcp://127.0.0.1:0", &h.guard, &log, host_admitted, &h, &h.l, &err), HATO_OK);
   h.url = net_listener_url(h.l);
   uint8_t body[512];
   uint32_t len;
@@ -178,12 +178,13 @@ UNIT_TEST_LIMIT(the_log_of_a_flood, 30) {
   ck_assert_uint_ge(lines, 100);
   ck_assert_uint_lt(lines, 110);
   /* Nothing of that hides who knows what it does. */
-  net_auth wrong = h.auth;
-  wrong.secret[0] ^= 1;
+  hato__credential *other = hato__credential_new(HATO__ROLE_CLIENT, 0, NULL);
+  net_auth wrong = {.credential = other};
   net_conn *c;
   ck_assert_int_eq(net_dial(h.url, PROTO_ROLE_CLIENT, &wrong, 10000, 0, &c, &err), HATO_PEER_AUTH);
   WAIT_FOR(host_last(&h, "its proof is wrong"));
-  net_listener_close(h.l);
+  hato__credential_free(other);
+  host_close(&h);
   ck_assert_uint_eq(t.numbers, 1);
   ck_assert_uint_eq(t.lines, lines + 2);
   ck_assert_uint_eq(t.more, N - lines);
