@@ -97,7 +97,7 @@ void net__take_back(net_conn *c, nng_aio *aio) {
 }
 
 void net__end(net_conn *c) {
-  if (c->tls) nng_aio_cancel(c->probe_aio); /* it need not wait for its time */
+  if (c->tls && c->probe_aio != NULL) nng_aio_cancel(c->probe_aio); /* it need not wait for its time */
   net__out_clear(c);
   hato__buf_free(&c->out.bytes);
   const net_ops *ops = c->ops;
