@@ -90,6 +90,11 @@ static void hello(net__admission *a, const net_frame *f) {
     net__refuse(a, HATO_PROTOCOL, words, words);
     return;
   }
+  if (f->header[2] != m.version_low) { /* else it would be the one byte of an admission that nothing proves */
+    snprintf(words, sizeof words, "HELLO: version %u in its header, want its lowest, %u", f->header[2], m.version_low);
+    net__refuse(a, HATO_PROTOCOL, words, words);
+    return;
+  }
   a->role = m.role;
   a->greeted = true;
   net__crowd_greeted(a->l, &a->place);

@@ -187,6 +187,8 @@ typedef struct host {
   bool echo, plain;
   end ends[64];
   atomic_uint admitted, paused, resumed, refused, errors;
+  atomic_uint left, without; /* lines of PEER-LEFT, of PEER-NO-MUNGE */
+  atomic_uint lines;         /* all */
   pthread_mutex_t lock;
   char last[1024]; /* the last refusal's text */
 } host;
@@ -204,6 +206,9 @@ static inline void host_log(void *arg, hato__log_level level, const char *id, co
   pthread_mutex_unlock(&h->lock);
   if (strcmp(id, "PEER-REFUSED") == 0) h->refused++;
   if (strcmp(id, "PEER-ERROR") == 0) h->errors++;
+  if (strcmp(id, "PEER-LEFT") == 0) h->left++;
+  if (strcmp(id, "PEER-NO-MUNGE") == 0) h->without++;
+  h->lines++;
 }
 
 static inline void host_admitted(void *arg, net_conn *c) {
@@ -275,21 +280,22 @@ static inline net_conn *host_dial(host *h) {
 }
 
 /* A peer of bytes, without NNG. */
-static inline int raw_connect(const host *h) {
+static inline int raw_connect_to(const char *url) {
   int fd;
-  if (strncmp(h->url, "ipc://", 6) == 0) {
+  if (strncmp(url, "ipc://", 6) == 0) {
     struct sockaddr_un sa = {.sun_family = AF_UNIX};
-    snprintf(sa.sun_path, sizeof sa.sun_path, "%s", h->url + 6);
+    snprintf(sa.sun_path, sizeof sa.sun_path, "%s", url + 6);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     ck_assert_int_eq(connect(fd, (struct sockaddr *)&sa, sizeof sa), 0);
   } else {
     struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    sa.sin_port = htons((uint16_t)atoi(strrchr(h->url, ':') + 1));
+    sa.sin_port = htons((uint16_t)atoi(strrchr(url, ':') + 1));
     fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     ck_assert_int_eq(connect(fd, (struct sockaddr *)&sa, sizeof sa), 0);
   }
   return fd;
 }
+static inline int raw_connect(const host *h) { return raw_connect_to(h->url); }
 
 static inline void raw_write(int fd, const void *bytes, size_t n) {
   const char *at = bytes;
