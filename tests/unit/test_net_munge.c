@@ -1,95 +1,8 @@
-/* MUNGE credentials, of a munged that the test starts: with a key, a socket and files of its own. */
-#include "net_help.h"
-
-#include "net/munge.h"
-
-#include <munge.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-
-#define MUNGED "/usr/sbin/munged"
-#define NOBODY 65534u
+/* MUNGE credentials, of a munged that the test starts. */
+#include "unit/munged.h"
 
 static const uint8_t payload[NET_MUNGE_PAYLOAD] = "what both ends of this know";
 static const uint8_t other_payload[NET_MUNGE_PAYLOAD] = "what both ends of that know";
-
-typedef struct munged {
-  char dir[64], socket[96];
-  pid_t pid;
-} munged;
-
-static void put_path(char *out, size_t n, const char *option, const munged *m, const char *file) {
-  snprintf(out, n, "%s%s/%s", option, m->dir, file);
-}
-
-/* It ends with the test, even with one that fails. */
-static void exec_munged(const munged *m, pid_t parent) {
-  char key[128], at[128], pid[128], log[128], seed[128], null[] = "/dev/null";
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid() != parent) _exit(1);
-  put_path(key, sizeof key, "--key-file=", m, "key");
-  put_path(at, sizeof at, "--socket=", m, "socket");
-  put_path(pid, sizeof pid, "--pid-file=", m, "pid");
-  put_path(log, sizeof log, "--log-file=", m, "log");
-  put_path(seed, sizeof seed, "--seed-file=", m, "seed");
-  int quiet = open(null, O_RDWR);
-  dup2(quiet, 0);
-  dup2(quiet, 1);
-  dup2(quiet, 2);
-  execl(MUNGED, "munged", "--foreground", "--force", key, at, pid, log, seed, (char *)NULL);
-  _exit(127);
-}
-
-static bool answers(const munged *m) {
-  ck_assert_int_eq(waitpid(m->pid, NULL, WNOHANG), 0); /* or munged does not start */
-  setenv("HATO_MUNGE_SOCKET", m->socket, 1);
-  return net__munge_runs();
-}
-
-static void munged_start(munged *m) {
-  pid_t parent = getpid();
-  m->pid = fork();
-  if (m->pid == 0) exec_munged(m, parent);
-  ck_assert_int_gt(m->pid, 0);
-  WAIT_FOR(answers(m));
-}
-
-static void munged_open(munged *m) {
-  char key[128];
-  uint8_t bytes[128];
-  strcpy(m->dir, "/tmp/hato-munge-XXXXXX");
-  ck_assert_ptr_nonnull(mkdtemp(m->dir));
-  chmod(m->dir, 0711); /* other users ask it, too */
-  put_path(m->socket, sizeof m->socket, "", m, "socket");
-  put_path(key, sizeof key, "", m, "key");
-  hato__random(bytes, sizeof bytes);
-  hato_error err;
-  ck_assert_int_eq(hato__write_file(key, bytes, sizeof bytes, 0600, &err), HATO_OK);
-  munged_start(m);
-}
-
-static void munged_stop(munged *m, int sig) {
-  if (m->pid > 0) {
-    kill(m->pid, sig);
-    kill(m->pid, SIGCONT);
-    waitpid(m->pid, NULL, 0);
-  }
-  m->pid = 0;
-}
-
-static void munged_close(munged *m) {
-  static const char *const files[] = {"key", "socket", "socket.lock", "pid", "log", "seed"};
-  munged_stop(m, SIGTERM);
-  for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-    char path[128];
-    put_path(path, sizeof path, "", m, files[i]);
-    unlink(path);
-  }
-  ck_assert_int_eq(rmdir(m->dir), 0);
-}
 
 static void make(char credential[NET_MUNGE_ROOM]) {
   hato_error err;
@@ -107,19 +20,6 @@ static void refused_as(const char *credential, hato_status status, const char *w
 }
 static void refused(const char *credential, const char *words) {
   refused_as(credential, HATO_PEER_AUTH, words);
-}
-
-/* By libmunge itself, so that what hato would not make is made. */
-static void make_as(char credential[NET_MUNGE_ROOM], const void *bytes, int n, int ttl, long only) {
-  munge_ctx_t ctx = munge_ctx_create();
-  char *made = NULL;
-  ck_assert_int_eq(munge_ctx_set(ctx, MUNGE_OPT_SOCKET, getenv("HATO_MUNGE_SOCKET")), EMUNGE_SUCCESS);
-  ck_assert_int_eq(munge_ctx_set(ctx, MUNGE_OPT_TTL, ttl), EMUNGE_SUCCESS);
-  if (only >= 0) ck_assert_int_eq(munge_ctx_set(ctx, MUNGE_OPT_UID_RESTRICTION, (uid_t)only), EMUNGE_SUCCESS);
-  ck_assert_int_eq(munge_encode(&made, ctx, bytes, n), EMUNGE_SUCCESS);
-  snprintf(credential, NET_MUNGE_ROOM, "%s", made);
-  free(made);
-  munge_ctx_destroy(ctx);
 }
 
 UNIT_TEST(a_good_one_is_admitted) {
@@ -142,9 +42,9 @@ UNIT_TEST(one_over_another_payload_is_refused) {
   munged_open(&m);
   ck_assert_int_eq(net__munge_encode(other_payload, c, sizeof c, NULL), HATO_OK);
   refused(c, "something else");
-  make_as(c, payload, NET_MUNGE_PAYLOAD - 1, 0, -1); /* the beginning only */
+  munge_make(c, payload, NET_MUNGE_PAYLOAD - 1, 0, -1); /* the beginning only */
   refused(c, "something else");
-  make_as(c, NULL, 0, 0, -1);
+  munge_make(c, NULL, 0, 0, -1);
   refused(c, "something else");
   munged_close(&m);
 }
@@ -205,7 +105,7 @@ UNIT_TEST_LIMIT(one_that_has_expired_is_refused, 20) {
   munged m;
   char c[NET_MUNGE_ROOM];
   munged_open(&m);
-  make_as(c, payload, NET_MUNGE_PAYLOAD, 1, -1);
+  munge_make(c, payload, NET_MUNGE_PAYLOAD, 1, -1);
   time_t made = time(NULL);
   WAIT_FOR(time(NULL) > made + 1);
   refused(c, "expired");
@@ -217,28 +117,9 @@ UNIT_TEST(one_for_another_user_is_refused) {
   munged m;
   char c[NET_MUNGE_ROOM];
   munged_open(&m);
-  make_as(c, payload, NET_MUNGE_PAYLOAD, 0, geteuid() == NOBODY ? 0 : (long)NOBODY);
+  munge_make(c, payload, NET_MUNGE_PAYLOAD, 0, geteuid() == NOBODY ? 0 : (long)NOBODY);
   refused(c, "restricted to another user");
   munged_close(&m);
-}
-
-/* In a child that is another user. */
-static void make_as_nobody(char credential[NET_MUNGE_ROOM]) {
-  int ends[2];
-  ck_assert_int_eq(pipe(ends), 0);
-  pid_t pid = fork();
-  if (pid == 0) {
-    memset(credential, 0, NET_MUNGE_ROOM);
-    if (setgid(NOBODY) != 0 || setuid(NOBODY) != 0) _exit(1);
-    make_as(credential, payload, NET_MUNGE_PAYLOAD, 0, 0);
-    _exit(write(ends[1], credential, NET_MUNGE_ROOM) == (ssize_t)NET_MUNGE_ROOM ? 0 : 1);
-  }
-  close(ends[1]);
-  ck_assert(raw_read(ends[0], credential, NET_MUNGE_ROOM));
-  close(ends[0]);
-  int how;
-  ck_assert_int_eq(waitpid(pid, &how, 0), pid);
-  ck_assert_int_eq(how, 0);
 }
 
 UNIT_TEST(one_by_another_user_is_refused) {
@@ -246,7 +127,7 @@ UNIT_TEST(one_by_another_user_is_refused) {
   munged m;
   char c[NET_MUNGE_ROOM];
   munged_open(&m);
-  make_as_nobody(c);
+  munge_make_as_nobody(c, payload);
   refused(c, "made by user 65534, not by ours (user 0)");
   munged_close(&m);
 }
