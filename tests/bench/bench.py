@@ -351,13 +351,13 @@ class Flooded:
         """Of three arrays, whose results are all checked: a task that was lost ends the row."""
         return 3 / sum(1 / self.w.tasks("array", "-n", self.tasks)["per_s"] for _ in range(3))
 
-    def rate_among(self, n, *more):
-        """From when the first stranger comes; then one of ours comes, a few times, while the work goes on and after it."""
+    def rate_among(self, n, *more, ours=0):
+        """From when the first stranger comes; then so many of ours come."""
         f = Flood(self.w, n, *more)
         rate = self.rate()
         self.memory.append(resident(self.w.dispatcher) - self.before)
         self.descriptors.append(len(os.listdir(f"/proc/{self.w.dispatcher}/fd")))
-        for _ in range(5):
+        for _ in range(ours):
             self.admitted.append(self.w.seconds(HATO, "status", *self.dial) * 1000)
         self.said[" ".join(more)] = f.end()
         return rate
@@ -367,19 +367,17 @@ def flood():
     n = 10000
     with World() as w:
         f = Flooded(w, fewer(1000000))
-        v = turns(times(5), {"quiet": f.rate, "flooded": lambda: f.rate_among(n)})
-        admitted, memory, descriptors = f.admitted, f.memory, f.descriptors
-        f.admitted = []
+        v = turns(times(5), {"quiet": f.rate, "flooded": lambda: f.rate_among(n, ours=5)})
         eager = turns(times(3), {"quiet": f.rate, "flooded": lambda: f.rate_among(n, "--eager")})
         log = sum(p.stat().st_size for p in w.dir.glob("state/hato/*/log"))
     for name, what, values, bar in (("flood", "200 a second anew", v, 0.8), ("flood-eager", "all anew at once", eager, None)):
         m = {k: statistics.median(rates) for k, rates in values.items()}
         yield row(name, f"empty tasks among {n:,} strangers, {what}", "tasks/s", m["flooded"], "none of them", m["quiet"],
                   m["flooded"] / m["quiet"], bar, strangers=f.said)
-    yield row("flood-admitted", f"one of ours comes among them, the slowest of {len(admitted)}", "ms", max(admitted), bar=1000,
-              atleast=False, median=statistics.median(admitted), eager=f.admitted)
-    yield row("flood-memory", "the dispatcher's memory meanwhile, more than before", "MB", max(memory) / 1e6, bar=16, atleast=False,
-              descriptors=max(descriptors))
+    yield row("flood-admitted", f"one of ours comes among them, the slowest of {len(f.admitted)}", "ms", max(f.admitted), bar=1000,
+              atleast=False, median=statistics.median(f.admitted))
+    yield row("flood-memory", "the dispatcher's memory meanwhile, more than before", "MB", max(f.memory) / 1e6, bar=16, atleast=False,
+              descriptors=max(f.descriptors))
     yield row("flood-log", "its log after all of them", "KB", log / 1e3, bar=100, atleast=False)
 
 
