@@ -70,6 +70,13 @@ static hato_status braces(scan *s, hato_error *err) {
   return HATO_OK;
 }
 
+/* ${} and \{} are no {}, but what puts the inputs in does not know it, and behind these two a word in quotes is
+ * none: what it has would be executed. */
+static bool unquotes(const scan *s) {
+  context c = s->stack[s->depth];
+  return c != SINGLE && c != COMMENT && (*s->at == '$' || *s->at == '\\') && strncmp(s->at + 1, "{}", 2) == 0;
+}
+
 /* What begins with $ or a backquote, in double quotes too. False: none of these. */
 static bool expansion(scan *s, bool *deep) {
   context begins;
@@ -176,6 +183,8 @@ hato_status cli_task_shell_line(const char *line, bool append, hato__buf *out, b
   *found = false;
   while (*s.at) {
     bool deep = false;
+    if (unquotes(&s))
+      return hato__fail(err, HATO_INVALID, "{} stands behind a %c, where an input cannot be quoted safely", *s.at);
     if (strncmp(s.at, "{}", 2) == 0) {
       hato_status st = braces(&s, err);
       if (st) return st;

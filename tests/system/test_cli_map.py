@@ -69,7 +69,8 @@ class Map(Case):
     def test_where_inputs_cannot_be_quoted_they_are_refused(self):
         for line, words in (("echo `basename {}`", "backquotes"), ("echo # {}", "comment"), ("cat <<X\n{}\nX", "here-document"),
                             ("echo ${x:-{}}", "${"), ("echo $(({} + 1))", "(("), ("echo $'a {}'", "$'"),
-                            ("case {} in a) echo 1;; esac", "case"), ("echo 'open", "appended")):
+                            ("case {} in a) echo 1;; esac", "case"), ("echo 'open", "appended"),
+                            ("echo \\{} {}", "behind a \\"), ("echo \"\\{}\" {}", "behind a \\"), ("echo ${} {}", "behind a $")):
             with self.subTest(line):
                 done = self.map(line, input="a\n", rc=2)
                 self.assertIn(words, done.err)
