@@ -57,7 +57,7 @@ static void per_node(const char *list, sl_grant *g) {
     if (end == list || cpus > 65535) return;
     if (strncmp(end, "(x", 2) == 0) times = strtoul(end + 2, &end, 10);
     if (*end == ')') end++;
-    if (times > 1000000) return;
+    if (times > 1000000 || cpus * times > UINT32_MAX - g->cpus) return;
     g->cpus += (uint32_t)(cpus * times);
     g->nodes += (uint32_t)times;
     g->kinds[g->n_kinds].nodes = (uint32_t)times;
@@ -89,7 +89,9 @@ static uint64_t room(const sl_grant *g, uint32_t cpus) {
 
 /* The most that each of them can have, all having the same. */
 static uint32_t even_share(const sl_grant *g, uint32_t count) {
-  uint32_t cpus = g->cpus / count;
+  uint32_t cpus = g->cpus / count, most = 1; /* no node has more */
+  for (uint32_t i = 0; i < g->n_kinds; i++) most = g->kinds[i].cpus > most ? g->kinds[i].cpus : most;
+  if (cpus > most) cpus = most;
   while (cpus > 1 && room(g, cpus) < count) cpus--;
   return cpus > 1 ? cpus : 1;
 }

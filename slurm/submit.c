@@ -161,7 +161,7 @@ static char *script(const hato_host *h, const hato_launch_request *r, const sl_s
 
 /* What sbatch said, without its name and the repeated words, on one line. */
 static char *complaint(const hato_host *h, const char *err) {
-  char *out = h->alloc(h, strlen(err) + 1);
+  char *out = h->alloc(h, 2 * strlen(err) + 1); /* between lines stands more than their end */
   size_t n = 0;
   if (out == NULL) return NULL;
   for (const char *at = err; *at != 0;) {
