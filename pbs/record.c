@@ -19,10 +19,9 @@ bool pbs_write_record(const pbs_record *r, hato_launch_record *out) {
   return true;
 }
 
-bool pbs_read_record(const unsigned char *bytes, uint32_t len, uint32_t count, pbs_record *r) {
+static bool read_record(const unsigned char *bytes, uint32_t len, uint32_t count, pbs_record *r) {
   char text[HATO_RECORD_MAX + 1];
   int dialect = 0, at = 0;
-  *r = (pbs_record){0};
   if (len > HATO_RECORD_MAX) return false;
   memcpy(text, bytes, len);
   text[len] = 0;
@@ -37,6 +36,14 @@ bool pbs_read_record(const unsigned char *bytes, uint32_t len, uint32_t count, p
     r->seq[r->n++] = seq;
   }
   return *next == 0 && r->n == (count - 1) / r->size + 1;
+}
+
+/* Of one that cannot be read nothing stays, its dialect neither: it is nobody's. */
+bool pbs_read_record(const unsigned char *bytes, uint32_t len, uint32_t count, pbs_record *r) {
+  *r = (pbs_record){0};
+  if (read_record(bytes, len, count, r)) return true;
+  *r = (pbs_record){0};
+  return false;
 }
 
 uint32_t pbs_members_of(const pbs_record *r, uint32_t k, uint32_t count) {
