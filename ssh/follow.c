@@ -12,10 +12,14 @@ enum { LOG_MAX = 8192, TAIL_MAX = 2000, BACK_OFF_MAX_MS = 60000 };
 
 /* "Allocated port 41233 for remote forward to …" on the client's standard error. */
 void ssh_follow_heard(ssh_state *st, ssh_session *s) {
-  unsigned port;
+  unsigned port = 0;
+  int end = 0;
   if (s->dialable || s->heard.data == NULL) return;
   const char *at = strstr(s->heard.data, "Allocated port ");
-  if (at == NULL || strchr(at, '\n') == NULL || sscanf(at, "Allocated port %5u ", &port) != 1) return;
+  if (at == NULL || strchr(at, '\n') == NULL) return;
+  if (sscanf(at, "Allocated port %5u %n", &port, &end) != 1 || end == 0 || at[end - 1] != ' ' ||
+      port == 0 || port > 65535)
+    return;
   ssh_putf(&s->queue, "dial=%s://127.0.0.1:%u\n", s->scheme, port);
   s->dialable = true;
   ssh_session_release(st, s);

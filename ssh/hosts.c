@@ -16,6 +16,7 @@ void ssh_hosts_free(ssh_hosts *s) {
     free(s->hosts[i].port);
   }
   free(s->hosts);
+  free(s->table);
   *s = (ssh_hosts){0};
 }
 
@@ -51,7 +52,7 @@ static int parse(const hato_host *h, char *text, const char *shown, ssh_host *ou
     *at = 0;
     out->user = name;
     name = at + 1;
-    if (!valid(out->user, "._-+@\\"))
+    if (!valid(out->user, "._-+@\\") || strlen(out->user) > NAME_MAX_LEN)
       return h->fail(h, HATO_INVALID, "host '%s': '%s' is not the name of a user", shown, out->user);
   }
   char *colon = NULL;
@@ -85,6 +86,35 @@ static char *copy_of(const char *s, bool *failed) {
   return c;
 }
 
+static uint64_t hash(uint64_t x, const char *s) { /* FNV-1a */
+  for (; s != NULL && *s != 0; s++) x = (x ^ (unsigned char)*s) * 0x100000001b3u;
+  return (x ^ 0xff) * 0x100000001b3u;
+}
+
+/* Its place in the table, or the free one that is for it. There is one: the table is never more than half full. */
+static uint32_t *find(const ssh_hosts *s, const ssh_host *h) {
+  uint32_t mask = 2 * s->max - 1;
+  uint64_t x = hash(hash(hash(0xcbf29ce484222325u, h->name), h->user), h->port);
+  for (uint32_t i = (uint32_t)(x ^ x >> 32) & mask;; i = (i + 1) & mask) {
+    const ssh_host *o = s->table[i] != 0 ? &s->hosts[s->table[i] - 1] : NULL;
+    if (o == NULL || (same(o->name, h->name) && same(o->user, h->user) && same(o->port, h->port)))
+      return &s->table[i];
+  }
+}
+
+static bool grow(ssh_hosts *s) {
+  uint32_t max = s->max > 0 ? 2 * s->max : 16;
+  ssh_host *more = realloc(s->hosts, max * sizeof *more);
+  if (more != NULL) s->hosts = more;
+  uint32_t *table = more != NULL ? calloc((size_t)2 * max, sizeof *table) : NULL;
+  if (table == NULL) return false;
+  free(s->table);
+  s->table = table;
+  s->max = max;
+  for (uint32_t i = 0; i < s->n; i++) *find(s, &s->hosts[i]) = i + 1;
+  return true;
+}
+
 /* A host that is there already gets a listing more. */
 static int add(const hato_host *h, ssh_hosts *s, const char *text) {
   char *work = h->format(h, "%s", text);
@@ -94,18 +124,11 @@ static int add(const hato_host *h, ssh_hosts *s, const char *text) {
   if (rc != HATO_OK) return rc;
   if (++s->listings > HATO_LAUNCH_MAX)
     return h->fail(h, HATO_TOO_LARGE, "host lists more than %d hosts", HATO_LAUNCH_MAX);
-  for (uint32_t i = 0; i < s->n; i++) {
-    ssh_host *o = &s->hosts[i];
-    if (!same(o->name, p.name) || !same(o->user, p.user) || !same(o->port, p.port)) continue;
-    o->listings++;
+  if (s->n == s->max && !grow(s)) return no_memory(h);
+  uint32_t *place = find(s, &p);
+  if (*place != 0) {
+    s->hosts[*place - 1].listings++;
     return HATO_OK;
-  }
-  if (s->n == s->max) {
-    uint32_t max = s->max > 0 ? 2 * s->max : 16;
-    ssh_host *more = realloc(s->hosts, max * sizeof *more);
-    if (more == NULL) return no_memory(h);
-    s->hosts = more;
-    s->max = max;
   }
   bool failed = false;
   s->hosts[s->n++] = (ssh_host){.text = copy_of(text, &failed),
@@ -113,6 +136,7 @@ static int add(const hato_host *h, ssh_hosts *s, const char *text) {
                                 .name = copy_of(p.name, &failed),
                                 .port = copy_of(p.port, &failed),
                                 .listings = 1};
+  *place = s->n;
   return failed ? no_memory(h) : HATO_OK;
 }
 

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { HEARD_MAX = 8192, LINE_MAX_LEN = 65536, EVENTS = 64 };
+enum { HEARD_MAX = 8192, LINE_MAX_LEN = 65536, EVENTS = 64, PIECES = 64 };
 
 void ssh_start_waiting(ssh_state *st, const hato_host *h) {
   uint32_t connecting = 0;
@@ -27,11 +27,11 @@ void ssh_start_waiting(ssh_state *st, const hato_host *h) {
   }
 }
 
-/* True: there was something. */
+/* True: there was something. What goes on and on is read a megabyte at a time, which is more than a pipe holds. */
 static bool read_into(int *fd, ssh_text *t) {
   char piece[16384];
   bool some = false;
-  while (*fd >= 0) {
+  for (int i = 0; *fd >= 0 && i < PIECES; i++) {
     ssize_t n = read(*fd, piece, sizeof piece);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) break;

@@ -58,6 +58,7 @@ typedef struct ssh_host {
 typedef struct ssh_hosts {
   ssh_host *hosts;
   uint32_t n, max;
+  uint32_t *table; /* places in hosts from 1 by their names' hash, 0: none; twice as many as max */
   uint32_t listings; /* of all hosts */
 } ssh_hosts;
 
