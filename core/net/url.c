@@ -52,12 +52,12 @@ static hato_status check_host(const char *url, const char **rest, hato_error *er
 /* What may follow the host of a WebSocket is a port and a path. */
 static hato_status check_tcp(const char *url, hato_error *err) {
   const char *rest;
-  char number[8] = "";
+  char number[8] = ""; /* as much of it as tells that it is too long */
   uint64_t port;
   hato_status st = check_host(url, &rest, err);
   if (st != HATO_OK || *rest == 0) return st;
   if (*rest == ':') snprintf(number, sizeof number, "%.*s", (int)strcspn(rest + 1, "/"), rest + 1);
-  if (*rest != ':' || !hato__parse_u64(number, &port) || port > 65535)
+  if (*rest != ':' || !hato__parse_u64(number, &port) || port > 65535 || strlen(number) > 5)
     return hato__fail(err, HATO_ADDRESS_INVALID, "%s: \"%s\" follows the host, want a colon and a port of 0 to 65535",
                       url, rest);
   return HATO_OK;
