@@ -13,9 +13,11 @@ static const char *starts(const char *s, const char *with) {
   return strncmp(s, with, n) == 0 ? s + n : NULL;
 }
 
-/* The argument as one name: an output file does not wander into other folders. */
+/* The argument as one name: an output file does not wander into other folders, be it by a / or as "..". */
 static void put_argument(hato__buf *out, const executor_task *t) {
-  for (uint32_t i = 0; i < t->arg_len; i++) hato__buf_u8(out, t->arg[i] == '/' ? '_' : t->arg[i]);
+  bool dots = true;
+  for (uint32_t i = 0; i < t->arg_len; i++) dots = dots && t->arg[i] == '.';
+  for (uint32_t i = 0; i < t->arg_len; i++) hato__buf_u8(out, t->arg[i] == '/' || dots ? '_' : t->arg[i]);
 }
 
 static void fill_pattern(hato__buf *out, const executor *x, const char *stream) {

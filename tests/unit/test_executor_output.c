@@ -191,6 +191,12 @@ UNIT_TEST(output_goes_to_files) {
   ck_exit(rig_wait(g, 2), 0);
   snprintf(path, sizeof path, "%s/both-2", folder);
   ck_assert(rig_file_says(path, "out x\nerr\n"));
+  snprintf(pattern, sizeof pattern, "%s/in/{}/out", folder); /* an argument is a name, and leads nowhere */
+  spec = rig_spec(g, &s);
+  rig_assign_arg(g, spec, 3, "..", 2);
+  ck_exit(rig_wait(g, 3), 0);
+  snprintf(path, sizeof path, "%s/in/__/out", folder);
+  ck_assert(rig_file_says(path, "out ..\nerr\n"));
   rig_stop(g);
   rig_folder_remove(folder);
 }
