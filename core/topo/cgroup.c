@@ -111,7 +111,7 @@ static const char *read_at(hato__buf *buf, const cgroup_place *p, const char *fi
 
 static unsigned quota_of(long long quota, long long period) {
   if (quota <= 0 || period <= 0) return TOPO_UNLIMITED;
-  long long cores = (quota + period - 1) / period;
+  long long cores = quota / period + (quota % period != 0);
   return cores < UINT32_MAX ? (unsigned)cores : TOPO_UNLIMITED;
 }
 
