@@ -1,9 +1,7 @@
 /* The configuration file's parser on any bytes: it may refuse, not fall. A value
  * that was accepted must read back within its row's limits. */
 #include "conf/conf.h"
-
-#include <stdlib.h>
-#include <string.h>
+#include "fuzz/fuzz.h"
 
 static const char *const binds[] = {"auto", "core", "none", NULL};
 static const hato__conf_row rows[] = {
@@ -21,12 +19,6 @@ static hato__conf *open_section(void *arg, const char *kind, const char *name, h
   (void)err;
   return kind[0] == 0 || name[0] != 0 ? arg : NULL;
 }
-
-static void require(int holds) {
-  if (!holds) abort();
-}
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static const char *const kinds[] = {"", "profile", NULL};

@@ -1,13 +1,7 @@
 /* Frames between the host and a launcher's process, which holds a stranger's module: any bytes may
  * be refused, none may do harm. What is accepted survives being written and read again. */
 #include "launchers/internal.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-static void require(int holds) {
-  if (!holds) abort();
-}
+#include "fuzz/fuzz.h"
 
 static void a_call(hato__reader *in) {
   launchers__arena mem = {0}, again = {0};
@@ -56,8 +50,6 @@ static void a_member(hato__reader *in) {
   }
   launchers__arena_free(&mem);
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   hato__buf in = {0};

@@ -1,13 +1,7 @@
 /* What the launcher `command` reads: outputs of a site's own programs, and the records and files of a launch. The
  * first byte says which. Any bytes may be refused, none may do harm. */
 #include "launchers/modules/command.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-static void require(int holds) {
-  if (!holds) abort();
-}
+#include "fuzz/fuzz.h"
 
 typedef struct counted {
   uint32_t count, found;
@@ -55,8 +49,6 @@ static void record(const char *text) {
   }
   for (uint32_t i = 0; i < n; i++) free(first[i]);
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (size == 0) return 0;
