@@ -66,6 +66,7 @@ static bool ranges_of(client *c, uint32_t token, const json_t *q, hato__range **
   }
   if (hato__ranges_parse(json_string_value(tasks), ranges, n, &err) == HATO_OK) return true;
   dispatcher_control_fail(c, token, err.status, "%s", err.text);
+  free(*ranges); /* those before the one that is none */
   return false;
 }
 

@@ -154,7 +154,8 @@ struct object {
   uint8_t hash[32];
   unsigned refs; /* the clients that sent it, specifications, outboxes */
   uint64_t total, got;
-  uint8_t *bytes;
+  uint8_t *bytes; /* cap of them, which grows as they come */
+  uint64_t cap;
   UT_hash_handle hh;
 };
 

@@ -41,6 +41,8 @@ static void set_free(pointers *s) {
 
 /* ---- objects ---- */
 
+#define OBJECT_BEGIN 65536u /* bytes */
+
 static object *object_find(dispatcher *d, const uint8_t hash[32]) {
   object *o = NULL;
   HASH_FIND(hh, d->objects, hash, 32, o);
@@ -60,16 +62,25 @@ static hato_status object_new(client *c, const proto_object *part, object **out,
     return hato__fail(err, HATO_PROTOCOL, "OBJECT: %llu bytes, at most %llu are taken",
                       (unsigned long long)part->total, (unsigned long long)PROTO_OBJECT_MAX);
   object *o = calloc(1, sizeof *o);
-  if (o) o->bytes = malloc(part->total ? part->total : 1);
-  if (!o || !o->bytes) {
-    free(o);
-    return hato__fail(err, HATO_NO_MEMORY, "no memory for a shared object");
-  }
+  if (!o) return hato__fail(err, HATO_NO_MEMORY, "no memory for a shared object");
   memcpy(o->hash, part->hash, 32);
   o->total = part->total;
   HASH_ADD(hh, c->peer.d->objects, hash, 32, o);
   *out = o;
   return HATO_OK;
+}
+
+/* As it comes: what a peer only says that it will send costs nothing. */
+static bool object_room(object *o, uint64_t end) {
+  uint64_t cap = o->cap > 0 ? o->cap : OBJECT_BEGIN;
+  if (end <= o->cap) return true;
+  while (cap < end) cap *= 2;
+  if (cap > o->total) cap = o->total;
+  uint8_t *bytes = realloc(o->bytes, cap);
+  if (!bytes) return false;
+  o->bytes = bytes;
+  o->cap = cap;
+  return true;
 }
 
 hato_status dispatcher_objects_part(client *c, const proto_object *part, hato_error *err) {
@@ -88,6 +99,7 @@ hato_status dispatcher_objects_part(client *c, const proto_object *part, hato_er
   /* Several may send the same content at once: whoever is ahead brings it on. */
   uint64_t end = part->offset + part->len, skip = o->got - part->offset;
   if (end <= o->got) return HATO_OK;
+  if (!object_room(o, end)) return hato__fail(err, HATO_NO_MEMORY, "no memory for a shared object");
   memcpy(o->bytes + o->got, part->data + skip, end - o->got);
   o->got = end;
   return HATO_OK;
