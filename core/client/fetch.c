@@ -24,6 +24,18 @@ fetch *client_fetch_find(hato_pool *p, uint64_t task) {
   return f;
 }
 
+uint64_t client_fetch_next(hato_pool *p, uint64_t task) {
+  uint64_t least = 0;
+  if (atomic_load_explicit(&p->n_fetches, memory_order_relaxed) == 0) return 0;
+  fetch *f, *next;
+  pool_lock(p);
+  HASH_ITER(hh, p->fetches, f, next) {
+    if (f->task >= task && (least == 0 || f->task < least)) least = f->task;
+  }
+  pool_unlock(p);
+  return least;
+}
+
 void client_fetch_resolve(hato_pool *p, fetch *f, cell c) {
   pool_lock(p);
   HASH_DEL(p->fetches, f);

@@ -365,6 +365,10 @@ void client_sub_settle(sub *s);    /* with the lock: nothing more comes for it *
 sub *client_sub_answered(hato_pool *p, uint64_t seq); /* with the lock: off the unanswered */
 bool client_table_add(table *t, sub *s);
 sub *client_table_find(table *t, uint64_t task);
+/* So many numbers from first on are numbers, and none of them is another's. */
+bool client_table_fits(const table *t, uint64_t first, uint64_t count);
+/* The first number from task on that is of an unsettled submission; 0: there is none. */
+uint64_t client_table_next(const table *t, uint64_t task);
 void client_table_remove(table *t, const sub *s);
 /* The submission has its SUBMIT and arguments queued: with the lock, frees spec and buffers. */
 void client_sub_sent(sub *s);
@@ -495,6 +499,7 @@ void client_stream_close(hato_pool *p);
 hato_status client_control_reply_frame(hato_pool *p, const net_frame *f, hato_error *err);
 void client_control_close(hato_pool *p);
 fetch *client_fetch_find(hato_pool *p, uint64_t task);       /* the receiver's */
+uint64_t client_fetch_next(hato_pool *p, uint64_t task); /* the first from task on that is; 0: there is none */
 void client_fetch_resolve(hato_pool *p, fetch *f, cell c);   /* the same */
 void client_fetch_close(hato_pool *p);
 

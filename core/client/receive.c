@@ -117,6 +117,11 @@ static hato_status on_accepted(hato_pool *p, const net_frame *f, hato_error *err
     return hato__fail(err, HATO_PROTOCOL, "ACCEPTED: %llu tasks of %llu", (unsigned long long)m.count,
                       (unsigned long long)s->count);
   }
+  if (s && !client_table_fits(&p->table, m.first, m.count)) {
+    pool_unlock(p);
+    return hato__fail(err, HATO_PROTOCOL, "ACCEPTED: %llu tasks from %llu on, which are numbers of others",
+                      (unsigned long long)m.count, (unsigned long long)m.first);
+  }
   if (s) {
     s->first = m.first;
     s->accepted = true;
@@ -192,22 +197,37 @@ static hato_status on_results(hato_pool *p, const net_frame *f, hato_error *err)
   }
 }
 
+static void resolve_one(hato_pool *p, uint64_t task, cell c) {
+  fetch *fetched = client_fetch_find(p, task);
+  if (fetched) {
+    client_fetch_resolve(p, fetched, c);
+    return;
+  }
+  sub *s = client_table_find(&p->table, task);
+  if (s && (s->flags & PROTO_SUBMIT_DETACHED)) {
+    client_larges_refused(s, task - s->first);
+    return;
+  }
+  if (!s || client_resolved_already(s, task - s->first)) return;
+  client_stream_forget(p, task);
+  client_resolve(s, task - s->first, c);
+}
+
+/* The next number from task on that somebody here waits for, or 0: a run may name any. */
+static uint64_t next_known(hato_pool *p, uint64_t task, uint64_t last) {
+  if (task == last || client_table_find(&p->table, task) || client_fetch_find(p, task)) return task;
+  uint64_t one = client_table_next(&p->table, task), other = client_fetch_next(p, task);
+  return one == 0 || (other != 0 && other < one) ? other : one;
+}
+
 static void resolve_run(hato_pool *p, const proto_run *run) {
   cell c = client_result_error(run->value, WORDS_NONE, run->attempt);
-  for (uint64_t task = run->first; task - run->first < run->count; task++) {
-    fetch *fetched = client_fetch_find(p, task);
-    if (fetched) {
-      client_fetch_resolve(p, fetched, c);
-      continue;
-    }
-    sub *s = client_table_find(&p->table, task);
-    if (s && (s->flags & PROTO_SUBMIT_DETACHED)) {
-      client_larges_refused(s, task - s->first);
-      continue;
-    }
-    if (!s || client_resolved_already(s, task - s->first)) continue;
-    client_stream_forget(p, task);
-    client_resolve(s, task - s->first, c);
+  uint64_t more = run->count - 1, last = more > UINT64_MAX - run->first ? UINT64_MAX : run->first + more;
+  for (uint64_t task = run->first;; task++) {
+    task = next_known(p, task, last);
+    if (task == 0 || task > last) return;
+    resolve_one(p, task, c);
+    if (task == last) return; /* after it there may be none */
   }
 }
 

@@ -103,9 +103,8 @@ bool client_table_add(table *t, sub *s) {
   return true;
 }
 
-static size_t table_search(table *t, uint64_t task) {
-  if (t->hit < t->n && t->at[t->hit].first <= task && task <= t->at[t->hit].last) return t->hit;
-  if (t->hit + 1 < t->n && t->at[t->hit + 1].first <= task && task <= t->at[t->hit + 1].last) return ++t->hit;
+/* The place of the first that reaches as far as task. */
+static size_t table_from(const table *t, uint64_t task) {
   size_t low = 0, high = t->n;
   while (low < high) {
     size_t mid = low + (high - low) / 2;
@@ -115,6 +114,26 @@ static size_t table_search(table *t, uint64_t task) {
       high = mid;
     }
   }
+  return low;
+}
+
+bool client_table_fits(const table *t, uint64_t first, uint64_t count) {
+  if (first == 0 || count == 0 || count - 1 > UINT64_MAX - first) return false;
+  size_t i = table_from(t, first);
+  return i == t->n || t->at[i].first > first + (count - 1);
+}
+
+uint64_t client_table_next(const table *t, uint64_t task) {
+  size_t i = table_from(t, task);
+  while (i < t->n && !t->at[i].sub) i++;
+  if (i == t->n) return 0;
+  return t->at[i].first > task ? t->at[i].first : task;
+}
+
+static size_t table_search(table *t, uint64_t task) {
+  if (t->hit < t->n && t->at[t->hit].first <= task && task <= t->at[t->hit].last) return t->hit;
+  if (t->hit + 1 < t->n && t->at[t->hit + 1].first <= task && task <= t->at[t->hit + 1].last) return ++t->hit;
+  size_t low = table_from(t, task);
   if (low == t->n || t->at[low].first > task) return t->n;
   return t->hit = low;
 }
