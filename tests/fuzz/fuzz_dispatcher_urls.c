@@ -14,7 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   bool local = hato__url_is_local(url), parsed = parse(url, &p);
   require(st == HATO_OK || (st == HATO_ADDRESS_INVALID && err.text[0] != 0));
   if (st == HATO_OK && kind == NET_LOCAL) require(local && !parsed);
-  if (st == HATO_OK && kind != NET_LOCAL) {
+  bool tls = strncmp(url, "tls", 3) == 0 || strncmp(url, "wss", 3) == 0;
+  if (st == HATO_OK && kind != NET_LOCAL && !tls) {
     st = net__url_names_port(url, kind, &err);
     require(st == HATO_OK || st == HATO_ADDRESS_INVALID);
     /* With a port it has the parts that daemons' urls are made of. */
