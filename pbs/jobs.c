@@ -21,7 +21,9 @@ bool pbs_parse_id(const char *id, uint64_t *seq, int64_t *index, const char **su
     end++;
   }
   if (suffix != NULL) *suffix = end;
-  return errno == 0 && *seq > 0 && (*end == 0 || *end == '.');
+  if (errno != 0 || *seq == 0 || (*end != 0 && *end != '.')) return false;
+  while (isgraph((unsigned char)*end)) end++; /* of a server's name: a record holds it as one word */
+  return *end == 0;
 }
 
 /* NULL: no memory (failed), or no id. */

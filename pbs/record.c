@@ -1,6 +1,7 @@
 /* The batch jobs of a launch: how many arrays, what they are called, and how that is kept. */
 #include "pbs.h"
 
+#include <ctype.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,8 @@ static bool read_record(const unsigned char *bytes, uint32_t len, uint32_t count
   if (dialect < PBS_PRO || dialect > PBS_SLURM) return false;
   r->dialect = (pbs_dialect)dialect;
   if (strcmp(r->suffix, "-") == 0) r->suffix[0] = 0;
+  for (const char *s = r->suffix; *s != 0; s++)
+    if (r->suffix[0] != '.' || !isgraph((unsigned char)*s)) return false;
   char *next = text + at;
   for (char *from = next; r->n < PBS_JOBS_MAX; from = next) {
     unsigned long long seq = strtoull(from, &next, 10);

@@ -41,7 +41,7 @@ static void check_record(fuzz_host *f, const unsigned char *bytes, uint32_t len)
     const char *suffix;
     const char *id = pbs_member_id(&f->host, &r, i, COUNT);
     require(id != NULL);
-    if (r.dialect != PBS_SLURM && r.suffix[0] == '.') {
+    if (r.dialect != PBS_SLURM && r.seq[i / r.size] != 0) {
       require(pbs_parse_id(id, &seq, &index, &suffix) && seq == r.seq[i / r.size] && strcmp(suffix, r.suffix) == 0);
     }
   }

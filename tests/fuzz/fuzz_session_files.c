@@ -1,5 +1,5 @@
 /* Files of a session's folder as somebody may have left or damaged them, read as every command reads them: its
- * address, its lock, a credential. What was read and is published again reads the same. The first byte says which. */
+ * address and its lock (credentials are base's). What was read and is published again reads the same. The first byte says which. */
 #include "session/internal.h"
 #include "base/error.h"
 #include "fuzz/fuzz.h"
@@ -87,29 +87,12 @@ static void lock(hato__session *s, const uint8_t *data, size_t size) {
   if (hato__session_locked(s)) hato__session_unlock(s);
 }
 
-static void secret(hato__session *s, const uint8_t *data, size_t size) {
-  uint8_t read[HATO__SECRET_BYTES], again[HATO__SECRET_BYTES];
-  static const uint8_t zero[HATO__SECRET_BYTES];
-  char path[100];
-  hato_error err = {0};
-  put_file(s, "secret", data, size);
-  require(hato__session_path(s, "secret", path, sizeof path));
-  if (hato__secret_read(path, read, &err) != HATO_OK) {
-    require(err.text[0] != 0 && memcmp(read, zero, sizeof read) == 0);
-    return;
-  }
-  require(size <= 65 && hato__secret_write(path, read, &err) == HATO_OK);
-  require(hato__secret_read(path, again, &err) == HATO_OK && memcmp(read, again, sizeof read) == 0);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (size == 0) return 0;
   hato__session *s = session();
   clear(s);
   if (data[0] == 'l')
     lock(s, data + 1, size - 1);
-  else if (data[0] == 's')
-    secret(s, data + 1, size - 1);
   else
     address(s, data + 1, size - 1);
   session__empty_dir(s->dir);
