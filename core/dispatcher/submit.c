@@ -130,8 +130,10 @@ static submission *submission_new(client *c, const proto_submit *m, spec *sp) {
   s->client = c;
   s->detached = (m->flags & PROTO_SUBMIT_DETACHED) != 0;
   s->args = m->args;
-  s->start = m->start;
-  s->step = m->step;
+  if (m->args == PROTO_ARGS_COUNTED) { /* else they are anything, and mean nothing */
+    s->start = m->start;
+    s->step = m->step;
+  }
   s->identity.client = c->id;
   s->identity.seq = m->seq;
   if (s->detached && ((s->label = hato__printf("%s", c->label)) == NULL || dispatcher_kept_add(s))) {
