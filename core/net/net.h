@@ -177,8 +177,9 @@ hato_status net_dial_any(const net_dialling *o, net_conn **out, hato_error *err)
 
 /* ---- listening ----
  * admitted gets each admitted connection and must call net_start on it (or net_close and
- * net_release). At the descriptor limit accepting pauses for a while and says so in the
- * log (ids ACCEPT-PAUSED, ACCEPT-RESUMED). Connections that do not finish their admission
+ * net_release); it runs for several connections at once, each on its own thread. At the
+ * descriptor limit accepting pauses for a while and says so in the log (ids ACCEPT-PAUSED,
+ * ACCEPT-RESUMED). Connections that do not finish their admission
  * in 10 s are closed, and of a crowd the oldest sooner, so that others are accepted; whoever
  * is not admitted is logged (PEER-REFUSED; of a flood their number, PEERS-REFUSED), as is an
  * admitted peer whose bytes make no sense (PEER-ERROR). The log is copied, and used for as long as
