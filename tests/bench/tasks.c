@@ -11,7 +11,8 @@
  *   tasks hold    [-n TASKS]      until standard input ends, tasks that daemons never end
  *
  * --object FILE holds the functions (tests/functions/bench.c). The session of HATO_SESSION
- * runs them, or with --embedded BINARY this process and a daemon with --slots N (2).
+ * runs them, or the dispatcher of --url URL and --credential FILE, or with --embedded BINARY this
+ * process and a daemon with --slots N (2).
  * --watch PID tells what became of a process's memory: the dispatcher's. */
 #include "bench/floor.h"
 #include "bench/memory.h"
@@ -21,7 +22,7 @@
 #include <math.h>
 
 typedef struct bench {
-  const char *object, *embedded;
+  const char *object, *embedded, *url, *credential;
   size_t n, mb;
   int slots;
   long watch;
@@ -38,7 +39,9 @@ static void check(hato_status st, const char *what, const hato_error *err) {
 static void open_pool(bench *b) {
   hato_error err = {0};
   hato_pool_options o = HATO_POOL_OPTIONS_INIT;
-  o.mode = b->embedded ? HATO_POOL_EMBEDDED : HATO_POOL_SESSION;
+  o.mode = b->embedded ? HATO_POOL_EMBEDDED : b->url ? HATO_POOL_URL : HATO_POOL_SESSION;
+  o.url = b->url;
+  o.credential_file = b->credential;
   o.hato_binary = b->embedded;
   o.daemons = b->embedded ? 1 : 0;
   o.slots = b->embedded ? b->slots : 0;
@@ -345,6 +348,10 @@ static bool read_options(bench *b, int argc, char **argv) {
       b->object = value;
     else if (strcmp(word, "--embedded") == 0)
       b->embedded = value;
+    else if (strcmp(word, "--url") == 0)
+      b->url = value;
+    else if (strcmp(word, "--credential") == 0)
+      b->credential = value;
     else if (strcmp(word, "--watch") == 0)
       b->watch = atol(value);
     else
@@ -365,6 +372,6 @@ int main(int argc, char **argv) {
     return code;
   }
   fprintf(stderr, "usage: tasks array|single|trips|bytes|pareto|queued|waiting|hold --object FILE [-n N] [-m MB] [--slots N]\n"
-                  "             [--embedded HATO] [--watch PID] [--detached]\n");
+                  "             [--embedded HATO | --url URL --credential FILE] [--watch PID] [--detached]\n");
   return 2;
 }
