@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define DEFAULT_THRESHOLD (UINT64_C(128) << 20)
@@ -130,11 +131,11 @@ hato_status hato__blob_expect(hato__blob *b, uint64_t size, hato_error *err) {
     hato_status rc = to_file(b, err);
     if (rc != HATO_OK) return rc;
   }
-  /* A full disk is better known now than after gigabytes were sent. */
-  if (fallocate(b->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)size) < 0 && (errno == ENOSPC || errno == EDQUOT)) {
-    return hato__fail_errno(err, "no room for a payload of %llu bytes in %s", (unsigned long long)size,
-                            blob_dir(b));
-  }
+  /* A full disk is better known now than after gigabytes were sent. It is not taken before they come: who says a size
+   * may be lying. */
+  struct statvfs disk;
+  if (fstatvfs(b->fd, &disk) == 0 && (size - b->size) / disk.f_frsize > disk.f_bavail)
+    return hato__fail(err, HATO_NO_SPACE, "no room for a payload of %llu bytes in %s", (unsigned long long)size, blob_dir(b));
   return HATO_OK;
 }
 

@@ -13,7 +13,7 @@ typedef struct hato__blob hato__blob;
  * $TMPDIR or /tmp). threshold: bytes kept in memory; 0: 128 MiB. */
 hato__blob *hato__blob_create(const char *dir, size_t threshold);
 void hato__blob_destroy(hato__blob *b); /* NULL is fine */
-/* Hint of the final size. May go to the file at once. */
+/* Hint of the final size. May go to the file at once; NO_SPACE: the disk has not that much room now. */
 hato_status hato__blob_expect(hato__blob *b, uint64_t size, hato_error *err);
 hato_status hato__blob_append(hato__blob *b, const void *data, size_t n, hato_error *err);
 /* Where the next n bytes may be written without a copy, until the next call: they count with blob_filled.

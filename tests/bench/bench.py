@@ -381,6 +381,104 @@ def flood():
     yield row("flood-log", "its log after all of them", "KB", log / 1e3, bar=100, atleast=False)
 
 
+# ------------------------------------------------------------------ security
+
+
+def munged(w):
+    """A munged of this run's own; hato is told of it. False: there is none here."""
+    program = shutil.which("munged", path=f"{os.environ['PATH']}:/usr/sbin")
+    if not program:
+        return False
+    at = w.dir / "munge"
+    at.mkdir(mode=0o711)
+    (at / "key").write_bytes(os.urandom(128))
+    (at / "key").chmod(0o600)
+    files = [f"--{name}-file={at / name}" for name in ("key", "pid", "log", "seed")]
+    process = subprocess.Popen([program, "--foreground", "--force", f"--socket={at / 'socket'}", *files],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    w.started.append(process)
+    deadline = time.monotonic() + 20
+    while not (at / "socket").exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError("munged does not start")
+        time.sleep(0.01)
+    w.env["HATO_MUNGE_SOCKET"] = str(at / "socket")
+    return True
+
+
+def listens_at(w, scheme):
+    return next(u for u in json.loads(w.run(HATO, "status", "--json"))["urls"] if u.startswith(scheme + "://"))
+
+
+def dial():
+    """What admission adds to a connection: beside one that is made and closed without a word."""
+    n = fewer(500, 100)
+    ways = [("a Unix socket, by peer uid", "ipc", "off", 1000), ("tcp, by the secret", "tcp", "off", 1000),
+            ("tcp, by the secret and MUNGE", "tcp", "require", 5000)]
+    for what, scheme, munge, bar in ways:
+        with World() as w:
+            if munge == "require" and not munged(w):
+                return
+            w.up("-n", "0", "--munge", munge, "--listen", "tcp://127.0.0.1:0")
+            url, key = listens_at(w, scheme), next(w.dir.rglob("client.credential"))
+            m = medians(times(5), {name: lambda name=name: json.loads(w.run(
+                PROGRAMS / "bench_dials", name, "--url", url, "--credential", key, "-n", n))["median_us"] for name in ("client", "bare")})
+        yield row("dial", f"to be admitted over {what}", "µs", m["client"] - m["bare"], "the connection itself", m["bare"], bar=bar,
+                  atleast=False)
+
+
+def over(w, url, daemon, n):
+    """Tasks a second of a client and a daemon that both come by this url."""
+    process = subprocess.Popen([HATO, "daemon", "--url", url, "--credential-file", w.credential, "--slots", "2"], env=w.env,
+                               stdin=subprocess.DEVNULL)
+    w.started.append(process)
+    deadline = time.monotonic() + 60
+    while len(json.loads(w.run(HATO, "status", "--json"))["daemons"]) != 1:
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError("the daemon does not come")
+        time.sleep(0.01)
+    rate = w.tasks("array", "-n", n, "--url", url, "--credential", daemon)["per_s"]
+    process.terminate()
+    process.wait()
+    while json.loads(w.run(HATO, "status", "--json"))["daemons"]:
+        time.sleep(0.01)
+    return rate
+
+
+def tls():
+    n, tasks = 1000, fewer(1000000)
+    with World() as w:
+        w.up("-n", "0", "--munge", "off", "--listen", "tcp://127.0.0.1:0", "--listen", "tls+tcp://127.0.0.1:0")
+        key = next(w.dir.rglob("client.credential"))
+        urls = {scheme: listens_at(w, scheme) for scheme in ("tls+tcp", "tcp")}
+        m = medians(times(5), {scheme: lambda url=url: over(w, url, key, tasks) for scheme, url in urls.items()})
+        yield row("tls-array", f"empty tasks over tls+tcp, one array of {tasks:,}, 2 slots", "tasks/s", m["tls+tcp"], "over tcp",
+                  m["tcp"], m["tls+tcp"] / m["tcp"], 0.5)
+        before = resident(w.dispatcher)
+        held, said = w.start(PROGRAMS / "bench_dials", "daemons", "--url", urls["tls+tcp"], "--credential", w.credential, "-n", n)
+        yield row("tls-memory", f"a connection with TLS, of {n:,}", "KB", (resident(w.dispatcher) - before) / n / 1024, bar=64,
+                  atleast=False)
+        w.end(held)
+    with World() as w:
+        w.up("-n", "1", "--slots", "2", "--munge", "off", "--listen", "tls+tcp://127.0.0.1:0")
+        work, _ = w.start(sys.executable, "-c", WORK, PROGRAMS / "bench_tasks", OBJECT)
+        held, said = w.start(PROGRAMS / "bench_dials", "daemons", "--url", listens_at(w, "tls+tcp"), "--credential", w.credential,
+                             "-n", n)
+        w.end(work)
+        w.end(held)
+    yield row("tls-daemons", f"{n:,} daemons connect over tls+tcp while work runs", "s", said["seconds"], bar=20, atleast=False)
+
+
+# Arrays of empty tasks, one after the other, until standard input ends.
+WORK = """
+import json, select, subprocess, sys
+program, functions = sys.argv[1:]
+print(json.dumps({}), flush=True)
+while not select.select([sys.stdin], [], [], 0)[0]:
+    subprocess.run([program, "array", "-n", "200000", "--object", functions], stdout=subprocess.DEVNULL, check=True)
+"""
+
+
 def on_cluster(*words):
     script = SOURCE / "tests/cluster/cluster.py"
     return subprocess.run([sys.executable, script, *map(str, words)], check=False, stdout=subprocess.PIPE,
@@ -408,7 +506,7 @@ def slurm():
 
 
 ROWS = {f.__name__.replace("_", "-"): f
-        for f in (array, single, trip, trip_embedded, commands, queued, daemons, payload, unequal, idle, flood, slurm)}
+        for f in (array, single, trip, trip_embedded, commands, queued, daemons, payload, unequal, idle, flood, dial, tls, slurm)}
 
 
 # --------------------------------------------------------------------- print
