@@ -9,6 +9,7 @@ void net__conn_init(net_conn *c) {
   atomic_init(&c->tx, NET_TX_BUSY); /* nobody fills before net_start */
   atomic_init(&c->in, 0);
   atomic_init(&c->sent, 0);
+  atomic_init(&c->discard, false);
   atomic_init(&c->probing, false);
   atomic_init(&c->posts, 0);
   atomic_init(&c->lost, false);

@@ -58,6 +58,7 @@ struct net_conn {
   atomic_uint life;
   atomic_int tx;
   atomic_int gate;
+  atomic_bool discard; /* refused: what comes is dropped */
   bool started;
   bool ended;  /* the aio comes with the end */
   bool direct; /* a plain socket: a send that can be done at once is done at once */
@@ -65,7 +66,6 @@ struct net_conn {
   bool tls;    /* TLS, and no WebSocket around it */
 
   /* the reader's */
-  bool discard;  /* refused: what comes is dropped */
   bool quiet;    /* of a WebSocket: nothing came for a while */
   bool grow;     /* the last receive filled the buffer */
   uint8_t small; /* receives in a row that used little of it */

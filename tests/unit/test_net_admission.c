@@ -362,7 +362,10 @@ UNIT_TEST(a_patient_dial) {
   h.url = h.path;
   pthread_t t;
   pthread_create(&t, NULL, listen_later, &h);
-  net_conn *c = host_dial(&h); /* patient for a second */
+  host_guard(&h);
+  net_conn *c;
+  hato_error err;
+  ck_assert_int_eq(net_dial(h.url, PROTO_ROLE_CLIENT, &h.auth, WAIT_MS, WAIT_MS, &c, &err), HATO_OK);
   void *listened;
   pthread_join(t, &listened);
   ck_assert_ptr_nonnull(listened);
