@@ -146,6 +146,7 @@ static hato_status on_rejected(hato_pool *p, const net_frame *f, hato_error *err
   proto_rejected m;
   hato_status st = proto_rejected_decode(&m, f->body, f->len, err);
   if (st) return st;
+  if (m.why.status == 0) return hato__fail(err, HATO_PROTOCOL, "REJECTED: status: 0 is none");
   pool_lock(p);
   sub *s = client_sub_answered(p, m.seq);
   if (s) s->refs++;
@@ -237,6 +238,7 @@ static hato_status on_resolved(hato_pool *p, const net_frame *f, hato_error *err
   if (st) return st;
   for (uint32_t i = 0; i < m.n; i++) {
     proto_run run = proto_run_at(&m, i);
+    if (run.value == 0) return hato__fail(err, HATO_PROTOCOL, "RESOLVED: value: 0 is no error value");
     resolve_run(p, &run);
   }
   return HATO_OK;

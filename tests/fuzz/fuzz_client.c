@@ -17,7 +17,7 @@ typedef struct end { /* the dispatcher's */
   const uint8_t *at;
   size_t n;
   uint64_t seed;
-  atomic_bool closed;
+  atomic_bool closed, said; /* said: all of it was handled */
 } end;
 
 static end *other; /* of the pool that is opened */
@@ -56,6 +56,12 @@ static void on_fill(void *owner, net_conn *c, net_out *out) {
   e->n -= n;
 }
 
+static void on_sent(void *owner, net_conn *c) {
+  end *e = owner;
+  (void)c;
+  if (e->n == 0) atomic_store(&e->said, true);
+}
+
 static void on_closed(void *owner, net_conn *c, hato_status why, const char *words) {
   end *e = owner;
   (void)c;
@@ -64,7 +70,9 @@ static void on_closed(void *owner, net_conn *c, hato_status why, const char *wor
   atomic_store(&e->closed, true);
 }
 
-static const net_ops ops = {.frame = on_frame, .fill = on_fill, .closed = on_closed};
+static void moment(void) { (void)nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL); }
+
+static const net_ops ops = {.frame = on_frame, .fill = on_fill, .sent = on_sent, .closed = on_closed};
 
 static void check_result(const hato_result *r) {
   uint64_t sum = 0;
@@ -100,7 +108,9 @@ static submitted submit(hato_pool *p) {
 static void check(submitted *s) {
   hato_result r;
   for (size_t i = 0; i < 4; i++) {
-    require(hato_array_result(s->array, i, &r) == HATO_OK);
+    hato_status st = hato_array_result(s->array, i, &r);
+    if (st != HATO_OK) fprintf(stderr, "element %zu: %d\n", i, (int)st);
+    require(st == HATO_OK);
     check_result(&r);
   }
   require(hato_future_result(s->one, &r) == HATO_OK);
@@ -127,11 +137,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   e.seed = data[0];
   e.at = data + 1;
   e.n = size - 1;
+  bool any = e.n > 0;
   net_wake(e.conn);
+  while (any && !atomic_load(&e.said) && !atomic_load(&e.closed)) moment();
   net_close(e.conn, HATO_OK, "the dispatcher is gone");
   hato_pool_close(p);
   check(&s);
-  while (!atomic_load(&e.closed)) (void)nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+  while (!atomic_load(&e.closed)) moment();
   net_release(e.conn);
   return 0;
 }

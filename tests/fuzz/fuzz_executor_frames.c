@@ -62,7 +62,7 @@ static void prepare(executor *x) {
 static void begin(executor *x, int fd) {
   static int null = -1;
   if (null < 0) null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-  *x = (executor){.pid = 1, .log = null, .opts = {.memory_payload = 1 << 16}};
+  *x = (executor){.pid = 1, .log = null, .opts = {.memory_payload = 1 << 16, .spool = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : NULL}};
   x->command.signals = x->input.fd = x->input.child = -1;
   x->command.out.fd = x->command.err.fd = x->command.out.child = x->command.err.child = -1;
   hato__list_init(&x->queue);
