@@ -7,8 +7,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -29,6 +31,7 @@ static const hato__conf_row up_rows[] = {
 typedef struct words { /* of the dispatcher's command */
   const char *at[256];
   int n;
+  char files[3][PATH_MAX]; /* paths among them */
 } words;
 
 static void add(words *w, const char *word) {
@@ -50,18 +53,35 @@ static void add_text(cli *c, words *w, const char *option, const char *row) {
   add(w, hato__conf_get_text(c->conf, row));
 }
 
-static void dispatcher_words(cli *c, words *w, const char *binary, int pass) {
+/* Absolute: it works in another folder than we do. */
+static void add_file(cli *c, words *w, const char *option, const char *row, char path[PATH_MAX]) {
+  char here[PATH_MAX];
+  const char *file = hato__conf_get_str(c->conf, row);
+  if (!file) return;
+  add(w, option);
+  if (*file == '/' || !getcwd(here, sizeof here) || snprintf(path, PATH_MAX, "%s/%s", here, file) >= PATH_MAX)
+    add(w, file);
+  else
+    add(w, path);
+}
+
+static void dispatcher_words(cli *c, words *w, const hato__session *s, const char *binary, int pass) {
   add(w, binary);
   add(w, "dispatcher");
-  add_text(c, w, "--session", "session");
+  if (strchr(hato__session_name(s), '/')) { /* a path: it works in another folder than we do */
+    add(w, "--session");
+    add(w, hato__session_dir(s));
+  } else {
+    add_text(c, w, "--session", "session");
+  }
   add_list(c, w, "--listen", "listen");
   add_list(c, w, "--dial-host", "dial-host");
   add_list(c, w, "--interface", "interface");
   add_text(c, w, "--port", "port");
   add_text(c, w, "--tls", "tls");
-  add_text(c, w, "--tls-certificate", "tls-certificate");
-  add_text(c, w, "--tls-key", "tls-key");
-  add_text(c, w, "--tls-ca", "tls-ca");
+  add_file(c, w, "--tls-certificate", "tls-certificate", w->files[0]);
+  add_file(c, w, "--tls-key", "tls-key", w->files[1]);
+  add_file(c, w, "--tls-ca", "tls-ca", w->files[2]);
   add_text(c, w, "--munge", "munge");
   if (pass >= 0) {
     add(w, "--pass-fd");
@@ -131,7 +151,7 @@ static hato_status start(cli *c, hato__session *s, int pass, hato_error *err) {
     close(log_fd);
     return hato__fail_errno(err, "no pipe");
   }
-  dispatcher_words(c, &w, cli_binary(binary, sizeof binary), pass);
+  dispatcher_words(c, &w, s, cli_binary(binary, sizeof binary), pass);
   pid_t pid = fork();
   if (pid == 0) child(&w, ready[1], log_fd, pass, binary);
   close(log_fd);

@@ -216,6 +216,14 @@ class Up(Case):
         self.hato("down", "--session", self.dir / "two")
         self.assert_nothing_left()
 
+    def test_a_path_is_of_where_one_is(self):
+        for how in ({}, {"env": {**self.env, "HATO_SESSION": "./mine"}}):
+            words = () if how else ("--session", "./mine")
+            self.assertIn(f"session {self.cwd}/mine is up", self.hato("up", "-n", "1", *words, **how).out)
+            self.assertEqual(self.hato("run", *words, "--", "echo", "here", **how).out, "here\n")
+            self.assertEqual(self.hato("run", "--session", self.cwd / "mine", "--", "echo", "here").out, "here\n")
+            self.hato("down", *words, **how)
+
     def test_launching_more(self):
         self.hato("up", "-n", "0")
         self.assertEqual(self.status()["slots"], 0)
