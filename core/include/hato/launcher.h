@@ -139,7 +139,8 @@ typedef struct hato_launch_request {
    * machine's hato by its absolute path. */
   const char *const *argv;
   /* argv[dial_arg] is dial_urls joined by commas: a launcher that tunnels puts its own end of the
-   * tunnel there, as tcp://127.0.0.1:PORT or ipc://PATH. 0: no such word. */
+   * tunnel there, as tcp://127.0.0.1:PORT (with the scheme of what the tunnel leads to: tcp or tls+tcp) or,
+   * where that is tcp, ipc://PATH. 0: no such word. */
   uint32_t dial_arg;
   uint32_t cores;               /* wanted for each member; 0: as the options say, else one */
   const char *const *dial_urls; /* where the dispatcher listens, NULL-terminated; never NULL */

@@ -66,6 +66,18 @@ static int cancel(void *state, const hato_host *h, const hato_launch *l, const u
   return HATO_OK;
 }
 
+/* "NAME=SECRET", in memory that the host wipes: what `format` makes is not. */
+static const char *secret_variable(const hato_host *h, const hato_launch_request *r) {
+  size_t name = strlen(r->secret_env);
+  char *text = h->alloc(h, name + 1 + r->secret_len + 1);
+  if (text == NULL) return NULL;
+  memcpy(text, r->secret_env, name);
+  text[name] = '=';
+  memcpy(text + name + 1, r->secret, r->secret_len);
+  text[name + 1 + r->secret_len] = '\0';
+  return text;
+}
+
 static int submit(const hato_host *h, const hato_launch_request *r, uint32_t i) {
   static const char script[] = "log=$1; shift; exec \"$@\" >>\"$log\" 2>&1 </dev/null";
   const char *log = r->log_dir != NULL ? h->format(h, "%s/%s.%u.log", r->log_dir, r->tag, i) : "/dev/null";
@@ -82,8 +94,7 @@ static int submit(const hato_host *h, const hato_launch_request *r, uint32_t i) 
   memcpy(env, r->env, n * sizeof *env);
   env[n++] = h->format(h, VARIABLE "=%u", i);
   /* A job has tsp's environment; `tsp -l` and `tsp -i` do not show it. */
-  if (r->secret_way == HATO_SECRET_ENVIRONMENT)
-    env[n] = h->format(h, "%s=%s", r->secret_env, (const char *)r->secret);
+  if (r->secret_way == HATO_SECRET_ENVIRONMENT && (env[n] = secret_variable(h, r)) == NULL) return HATO_NO_MEMORY;
   return run_tsp(h, argv, env) != NULL ? HATO_OK : HATO_SYSTEM;
 }
 
