@@ -1,7 +1,6 @@
 """Where a session's secrets are, and that they are nowhere else: no output, log, file, argument or environment
 holds one but the credential files, and in memory they stand only in pages that no dump has."""
 
-import base64
 import json
 import os
 import re
@@ -10,6 +9,7 @@ import unittest
 from pathlib import Path
 
 from harness import BUILD, HATO, SOURCE, Case, alive, command_line, descendants, limit, main
+from spelled import forms, secret_of
 
 CC = os.environ.get("CC", "cc")
 SANITIZED = os.environ.get("HATO_SANITIZE", "")
@@ -18,20 +18,6 @@ CREDENTIAL_NAMES = ("secret", "*.credential")
 
 def credential_files(*folders):
     return [path for folder in folders for name in CREDENTIAL_NAMES for path in Path(folder).rglob(name)]
-
-
-def secret_of(text):
-    """The 32 bytes."""
-    return bytes.fromhex(re.search(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])", text)[0])
-
-
-def forms(secret):
-    """As it could be written down: base64 in its three alignments, less what neighbours change."""
-    found = {"raw": secret, "hex": secret.hex().encode(), "HEX": secret.hex().upper().encode()}
-    for skew in range(3):
-        found[f"base64/{skew}"] = base64.b64encode(bytes(skew) + secret)[4 if skew else 0 : -4]
-        found[f"base64 of hex/{skew}"] = base64.b64encode(bytes(skew) + secret.hex().encode())[4 if skew else 0 : -4]
-    return found
 
 
 def mappings(pid):
