@@ -1,4 +1,5 @@
 /* The session at a glance, and its tasks one by one. */
+#include "cli/security.h"
 #include "cli/verbs.h"
 
 #include "base/clock.h"
@@ -108,7 +109,8 @@ static int print_status(cli *c, json_t *o, void *arg) {
   const json_t *t = json_object_get(o, "tasks"), *spool = json_object_get(o, "spool");
   printf("session %s on %s, process %lld, up for %s\n", cli_text(o, "session"), cli_text(o, "host"), (long long)cli_number(o, "pid"),
          cli_seconds(json_number_value(json_object_get(o, "uptime")), up, sizeof up));
-  json_array_foreach(json_object_get(o, "urls"), i, u) printf("listens at %s\n", json_string_value(u));
+  json_array_foreach(json_object_get(o, "listeners"), i, u)
+      printf("listens at %s%s\n", cli_text(u, "url"), cli_encryption(u));
   printf("tasks: %lld queued, %lld sent, %lld running, %lld done, %lld failed\n", (long long)cli_number(t, "queued"),
          (long long)cli_number(t, "sent"), (long long)cli_number(t, "running"), (long long)cli_number(t, "done"),
          (long long)cli_number(t, "failed"));
@@ -121,11 +123,18 @@ static int print_status(cli *c, json_t *o, void *arg) {
   return CLI_OK;
 }
 
+static const hato__conf_row status_rows[] = {
+    {.name = "security", .type = HATO__CONF_BOOL,
+     .help = "Show instead who is admitted where, by what, and who is connected."},
+};
+
 static int run_status(cli *c) {
   hato_pool *pool;
+  bool security = hato__conf_get_bool(c->conf, "security");
   int code = cli_connect(c, &pool);
   if (code) return code;
-  code = cli_request(c, pool, json_pack("{s:s}", "op", "status"), print_status, NULL);
+  code = cli_request(c, pool, json_pack("{s:s}", "op", security ? "security" : "status"),
+                     security ? cli_print_security : print_status, NULL);
   hato_pool_close(pool);
   return code;
 }
@@ -133,8 +142,12 @@ static int run_status(cli *c) {
 const cli_verb cli_status = {.name = "status",
                              .summary = "show the session: its tasks, daemons and launches",
                              .operands = "",
-                             .text = "",
-                             .examples = "hato status\tfor people\nhato status --json\tone object\n",
+                             .text = "Where the session listens it is said whether what comes and goes there is encrypted; "
+                                     "no word stands beside addresses that only this machine can reach.\n",
+                             .examples = "hato status\tfor people\nhato status --json\tone object\n"
+                                         "hato status --security\twhat listens where, and who proved what\n",
+                             .rows = status_rows,
+                             .n_rows = sizeof status_rows / sizeof *status_rows,
                              .flags = CLI_REPORTS,
                              .run = run_status};
 

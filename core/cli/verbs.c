@@ -5,7 +5,7 @@
 
 const cli_verb *const cli_verbs[] = {
     &cli_map,  &cli_run,    &cli_submit,    &cli_wait,   &cli_output,     &cli_tasks, &cli_cancel, &cli_forget, &cli_status,
-    &cli_up,   &cli_down,   &cli_launch,    &cli_launchers, &cli_daemon,  &cli_dispatcher, &cli_help_verb, &cli_manual_verb, NULL};
+    &cli_up,   &cli_down,   &cli_launch,    &cli_launchers, &cli_credentials, &cli_daemon,  &cli_dispatcher, &cli_help_verb, &cli_manual_verb, NULL};
 
 const cli_verb *cli_find_verb(const char *name) {
   for (const cli_verb *const *v = cli_verbs; *v; v++)

@@ -176,6 +176,11 @@ static void do_reset(client *c, uint32_t token, const json_t *q) {
   dispatcher_ask(d, "a client reset the session");
 }
 
+static void do_security(client *c, uint32_t token, const json_t *q) {
+  (void)q;
+  dispatcher_control_reply(c, token, dispatcher_security_json(c->peer.d));
+}
+
 static void do_launchers(client *c, uint32_t token, const json_t *q) {
   (void)q;
   dispatcher_launch_list_launchers(c, token);
@@ -184,23 +189,36 @@ static void do_launchers(client *c, uint32_t token, const json_t *q) {
 typedef struct request {
   const char *op;
   void (*run)(client *c, uint32_t token, const json_t *q);
+  bool unlocked; /* it blocks: it is called without the lock */
 } request;
 
 static const request requests[] = {
-    {"status", do_status}, {"tasks", do_tasks}, {"wait", do_wait},   {"cancel", do_cancel},
-    {"forget", do_forget}, {"down", do_down},   {"reset", do_reset}, {"launchers", do_launchers},
+    {"status", do_status, false}, {"tasks", do_tasks, false}, {"wait", do_wait, false},
+    {"cancel", do_cancel, false}, {"forget", do_forget, false}, {"down", do_down, false},
+    {"reset", do_reset, false}, {"launchers", do_launchers, false}, {"security", do_security, false},
+    {"launch", dispatcher_launch_asked, true}, {"credentials", dispatcher_security_asked, true},
 };
+#define N_REQUESTS (sizeof requests / sizeof *requests)
+
+/* NULL: the request has failed. */
+static const request *request_of(client *c, uint32_t token, const char *op) {
+  const char *names[N_REQUESTS + 1] = {NULL};
+  for (size_t i = 0; i < N_REQUESTS; i++) {
+    if (strcmp(requests[i].op, op) == 0) return &requests[i];
+    names[i] = requests[i].op;
+  }
+  const char *near = hato__nearest(op, names);
+  dispatcher_control_fail(c, token, HATO_NOT_SUPPORTED, "no request \"%s\"%s%s%s", op, near ? "; did you mean \"" : "",
+                          near ? near : "", near ? "\"?" : "");
+  return NULL;
+}
 
 void dispatcher_control_request(client *c, const proto_text *m) {
   dispatcher *d = c->peer.d;
+  const request *r = NULL;
   json_error_t bad;
   json_t *q = json_loadb(m->text, m->len, 0, &bad);
   const char *op = json_string_value(json_object_get(q, "op"));
-  if (op && strcmp(op, "launch") == 0) {
-    dispatcher_launch_asked(c, m->token, q);
-    json_decref(q);
-    return;
-  }
   dispatcher_lock(d);
   if (!q) {
     dispatcher_control_fail(c, m->token, HATO_INVALID, "the request is not JSON: %s at %d", bad.text,
@@ -208,20 +226,10 @@ void dispatcher_control_request(client *c, const proto_text *m) {
   } else if (!op) {
     dispatcher_control_fail(c, m->token, HATO_INVALID, "the request has no \"op\"");
   } else {
-    const char *names[sizeof requests / sizeof *requests + 2] = {"launch"};
-    const request *found = NULL;
-    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
-      names[i + 1] = requests[i].op;
-      if (strcmp(requests[i].op, op) == 0) found = &requests[i];
-    }
-    const char *near = found ? NULL : hato__nearest(op, names);
-    if (found) {
-      found->run(c, m->token, q);
-    } else {
-      dispatcher_control_fail(c, m->token, HATO_NOT_SUPPORTED, "no request \"%s\"%s%s%s", op,
-                              near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
-    }
+    r = request_of(c, m->token, op);
   }
+  if (r && !r->unlocked) r->run(c, m->token, q);
   dispatcher_unlock(d);
+  if (r && r->unlocked) r->run(c, m->token, q);
   json_decref(q);
 }

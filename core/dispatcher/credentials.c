@@ -17,6 +17,7 @@ struct issued {
   char *file; /* where it can be read; NULL: nowhere */
   bool revoked, ended; /* ended: with its launch; to be dropped */
   uint64_t since_wall;
+  unsigned connected; /* who proved it, when they were counted */
   UT_hash_handle hh; /* d->credentials.all */
 };
 
@@ -89,7 +90,11 @@ static hato_status write_file(dispatcher *d, proto_role role, uint64_t id, hato_
   lock(d);
   issued *c = st ? NULL : find(d, role, id);
   if (c && !c->revoked) *copy = *c->it;
-  if (!st && (!c || c->revoked)) st = hato__fail(err, HATO_CANCELLED, "it was revoked, or its launch has ended");
+  if (!st && (!c || c->revoked))
+    st = id ? hato__fail(err, HATO_CANCELLED, "its credential was revoked, or it has ended")
+            : hato__fail(err, HATO_STATE, "the credential of %s was revoked; `hato credentials renew %s` makes a new one",
+                         role == PROTO_ROLE_CLIENT ? "clients" : "daemons started by hand",
+                         hato__role_name((hato__role)role));
   unlock(d);
   if (!st) st = hato__credential_write(path, copy, err);
   lock(d);
@@ -208,6 +213,55 @@ void dispatcher_credentials_close(dispatcher *d) {
   pthread_mutex_destroy(&d->credentials.files);
 }
 
+/* ---- told ---- */
+
+/* With both locks. */
+static void count_peers(dispatcher *d) {
+  for (issued *c = d->credentials.all; c; c = c->hh.next) c->connected = 0;
+  for (hato__link *at = d->peers.next; at != &d->peers; at = at->next) {
+    const net_peer *n = net_peer_of(HATO__ENTRY(at, peer, link)->conn);
+    issued *c = n->secret ? find(d, n->role, n->id) : NULL;
+    if (c) c->connected++;
+  }
+}
+
+static json_t *issued_json(dispatcher *d, const issued *c) {
+  proto_role role = (proto_role)c->key.role;
+  json_t *o = json_pack("{s:s,s:I,s:f,s:b,s:i}", "role", hato__role_name((hato__role)role), "number",
+                        (json_int_t)c->key.id, "since", (double)c->since_wall / 1e9, "revoked", c->revoked, "connected",
+                        (int)c->connected);
+  const char *launcher = c->key.id ? dispatcher_launch_launcher(d, c->key.id) : NULL;
+  if (launcher) json_object_set_new(o, "launcher", json_string(launcher));
+  if (c->file) json_object_set_new(o, "file", json_string(c->file));
+  return o;
+}
+
+json_t *dispatcher_credentials_one_json(dispatcher *d, proto_role role, uint64_t id) {
+  lock(d);
+  count_peers(d);
+  const issued *c = find(d, role, id);
+  json_t *o = c ? issued_json(d, c) : NULL;
+  unlock(d);
+  return o;
+}
+
+json_t *dispatcher_credentials_json(dispatcher *d) {
+  json_t *list = json_array();
+  lock(d);
+  count_peers(d);
+  for (const issued *c = d->credentials.all; c; c = c->hh.next)
+    if (!c->ended) json_array_append_new(list, issued_json(d, c));
+  unlock(d);
+  return list;
+}
+
+bool dispatcher_credentials_certificate(dispatcher *d, hato__certificate *out) {
+  lock(d);
+  *out = d->credentials.certificate;
+  unlock(d);
+  return *out->name != 0;
+}
+
 /* ---- renewed and revoked ---- */
 
 hato_status dispatcher_credentials_renew(dispatcher *d, proto_role role, uint64_t id, hato_error *err) {
@@ -217,7 +271,7 @@ hato_status dispatcher_credentials_renew(dispatcher *d, proto_role role, uint64_
   pthread_mutex_lock(&d->credentials.files);
   lock(d);
   issued *c = find(d, role, id);
-  bool there = c && !c->ended, on_file = there && (c->file || id == 0);
+  bool there = c && !c->ended && !(c->revoked && id), on_file = there && (c->file || id == 0);
   if (there) {
     memcpy(c->it->secret, secret, sizeof secret);
     c->revoked = false;
@@ -225,23 +279,27 @@ hato_status dispatcher_credentials_renew(dispatcher *d, proto_role role, uint64_
   }
   unlock(d);
   explicit_bzero(secret, sizeof secret);
-  if (!there) st = hato__fail(err, HATO_NOT_FOUND, "launch %llu has no credential", (unsigned long long)id);
+  if (!there) st = hato__fail(err, HATO_STATE, "launch %llu has no credential, or no longer", (unsigned long long)id);
   if (on_file && (id != 0 || d->credentials.published)) st = write_file(d, role, id, err);
   pthread_mutex_unlock(&d->credentials.files);
   return st;
 }
 
 /* Whoever proved it is sent away, but for the one who asks. With the dispatcher's lock. */
-static void close_peers(dispatcher *d, proto_role role, uint64_t id, const peer *but) {
+static unsigned close_peers(dispatcher *d, proto_role role, uint64_t id, const peer *but) {
+  unsigned n = 0;
   for (hato__link *at = d->peers.next; at != &d->peers; at = at->next) {
     peer *p = HATO__ENTRY(at, peer, link);
-    const net_peer *n = net_peer_of(p->conn);
-    if (p != but && n->secret && n->role == role && n->id == id)
-      net_close(p->conn, HATO_PEER_AUTH, "its credential was revoked");
+    const net_peer *who = net_peer_of(p->conn);
+    if (p == but || !who->secret || who->role != role || who->id != id) continue;
+    net_close(p->conn, HATO_PEER_AUTH, "its credential was revoked");
+    n++;
   }
+  return n;
 }
 
-hato_status dispatcher_credentials_revoke(dispatcher *d, proto_role role, uint64_t id, const peer *but, hato_error *err) {
+hato_status dispatcher_credentials_revoke(dispatcher *d, proto_role role, uint64_t id, const peer *but, unsigned *gone,
+                                          hato_error *err) {
   char *file = NULL;
   pthread_mutex_lock(&d->credentials.files);
   dispatcher_lock(d);
@@ -254,10 +312,10 @@ hato_status dispatcher_credentials_revoke(dispatcher *d, proto_role role, uint64
     c->file = NULL;
   }
   unlock(d);
-  if (there) close_peers(d, role, id, but);
+  *gone = there ? close_peers(d, role, id, but) : 0;
   dispatcher_unlock(d);
   if (file) (void)unlink(file);
   free(file);
   pthread_mutex_unlock(&d->credentials.files);
-  return there ? HATO_OK : hato__fail(err, HATO_NOT_FOUND, "launch %llu has no credential", (unsigned long long)id);
+  return there ? HATO_OK : hato__fail(err, HATO_STATE, "launch %llu has no credential", (unsigned long long)id);
 }

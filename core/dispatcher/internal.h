@@ -10,7 +10,9 @@
  *   kept.c     results of detached tasks     spooled.c  payloads out of the spool
  *   room.c     room for kept results
  *   control.c  requests in JSON              tasks.c    lists of tasks
- *   waits.c    who waits for which tasks     status.c   the status object
+ *   errand.c   requests that block           status.c   the status object
+ *   waits.c    who waits for which tasks     security.c who is admitted how, and who was
+ *   credentials.c  what they prove
  *   launch.h   launches, in files of their own
  *   where.c    where daemons dial            clock.c    the thread that keeps time
  *   life.c     create, listen, stop          serve.c    a session's process
@@ -46,6 +48,7 @@ typedef struct waiting waiting;
 typedef struct lister lister;
 typedef struct launch launch;
 typedef struct issued issued; /* a credential */
+typedef struct errand errand;
 
 typedef struct pointers { /* a small set, unordered */
   void **at;
@@ -101,6 +104,7 @@ struct peer {
   bool later;             /* in the latter */
   hato__link link;        /* in d->peers */
   _Atomic uint64_t heard; /* when a frame came last */
+  uint64_t since_wall;    /* when it was admitted */
   outbox out;
 };
 
@@ -310,7 +314,7 @@ struct dispatcher {
   launch *launches;
   uint64_t next_launch;
   uint64_t launch_tick;          /* when launches are to be looked at */
-  unsigned askers, leftovers;    /* threads of requests; launches of a killed dispatcher that are being ended */
+  unsigned errands, leftovers;   /* under way; launches of a killed dispatcher that are being ended */
   char *launches_file;           /* launches on record; NULL: none are */
   pthread_mutex_t launches_lock; /* of that file, taken before the other lock */
   bool launches_written;
@@ -345,10 +349,16 @@ bool dispatcher_credentials_valid(dispatcher *d, proto_role role, uint64_t id);
 hato_status dispatcher_credentials_publish(dispatcher *d, hato_error *err);
 /* Writes a credential's file; path is malloc'd. */
 hato_status dispatcher_credentials_file(dispatcher *d, proto_role role, uint64_t id, char **path, hato_error *err);
-/* A new secret in the place of the old one; whoever is connected stays. NOT_FOUND. */
+/* A new secret in the place of the old one; whoever is connected stays. STATE: there is none. */
 hato_status dispatcher_credentials_renew(dispatcher *d, proto_role role, uint64_t id, hato_error *err);
-/* Nobody is admitted with it any more, and who was is sent away, but for one. NOT_FOUND. */
-hato_status dispatcher_credentials_revoke(dispatcher *d, proto_role role, uint64_t id, const peer *but, hato_error *err);
+/* Nobody is admitted with it any more, and who was is sent away, but for one; gone: how many. STATE. */
+hato_status dispatcher_credentials_revoke(dispatcher *d, proto_role role, uint64_t id, const peer *but, unsigned *gone,
+                                          hato_error *err);
+/* Of one, without its secret; NULL: there is none. All of them. With the dispatcher's lock. */
+json_t *dispatcher_credentials_one_json(dispatcher *d, proto_role role, uint64_t id);
+json_t *dispatcher_credentials_json(dispatcher *d);
+/* The certificate of its TLS, as peers know it; false: there is none yet. */
+bool dispatcher_credentials_certificate(dispatcher *d, hato__certificate *out);
 /* Of a launch. text: HATO__CREDENTIAL_TEXT bytes of secret memory; false: it has ended. */
 hato_status dispatcher_credentials_add(dispatcher *d, uint64_t id, hato_error *err);
 bool dispatcher_credentials_text(dispatcher *d, uint64_t id, char *text);
@@ -480,10 +490,34 @@ bool dispatcher_tasks_more(client *c);         /* adds the next part to its outb
 void dispatcher_tasks_free(client *c);
 json_t *dispatcher_status_json(dispatcher *d);
 
+/* ---- errand.c: a request that blocks is carried out on a thread of its own, which the dispatcher's end waits for ---- */
+struct errand {               /* the first member of what it is about, or found from there by HATO__ENTRY */
+  void (*run)(errand *e);     /* without the lock; answers */
+  void (*free)(errand *e);    /* with the lock: of all that it is part of */
+  client *client;             /* holds a reference; this and what follows are set by open */
+  uint32_t token;
+};
+/* These without the lock. Open: false when the dispatcher ends; then the request has failed, and close is not to be
+ * called. Go takes it. */
+bool dispatcher_errand_open(errand *e, client *c, uint32_t token);
+void dispatcher_errand_go(errand *e);
+void dispatcher_errand_fail(const errand *e, const hato_error *why); /* the request, not the errand, which goes on */
+void dispatcher_errand_close(errand *e);
+
+/* ---- security.c ---- */
+void dispatcher_security_asked(client *c, uint32_t token, const json_t *request); /* "credentials"; without the lock */
+json_t *dispatcher_security_json(dispatcher *d);  /* these with it */
+json_t *dispatcher_listeners_json(dispatcher *d); /* what listens where, for the status as well */
+
 /* ---- launches (launch.h) ---- */
 hato_status dispatcher_launch_open(dispatcher *d, hato_error *err);
 void dispatcher_launch_close(dispatcher *d);                                /* without the lock; blocks */
-void dispatcher_launch_asked(client *c, uint32_t token, json_t *request); /* without the lock */
+void dispatcher_launch_asked(client *c, uint32_t token, const json_t *request); /* without the lock */
+/* Whether a launch's credential can be renewed or revoked. With the lock, these three. */
+hato_status dispatcher_launch_check(dispatcher *d, uint64_t id, hato_error *err);
+void dispatcher_launch_revoked(dispatcher *d, uint64_t id); /* it is to end, none of its daemons has failed … */
+void dispatcher_launch_end(dispatcher *d, uint64_t id);     /* … and is ended */
+const char *dispatcher_launch_launcher(dispatcher *d, uint64_t id); /* NULL: it is not known any more */
 void dispatcher_launch_list_launchers(client *c, uint32_t token);
 void dispatcher_launch_joined(worker *w); /* with the lock */
 void dispatcher_launch_left(worker *w);

@@ -142,22 +142,68 @@ void dispatcher_launch_over(launch *l) {
 /* It never came to be. */
 void dispatcher_launch_failed(launch *l, hato_status status, const char *words) {
   dispatcher *d = l->d;
-  bool passing = status != HATO_NOT_SUPPORTED && status != HATO_CLOSED;
-  /* Of a dispatcher that ends it is no news. */
-  hato__log_level level = d->asked_stop ? HATO__LOG_INFO : HATO__LOG_ERROR;
+  bool passing = status != HATO_NOT_SUPPORTED && status != HATO_CLOSED && !l->cancelled;
+  /* Of a dispatcher that ends it is no news, nor of what was cancelled. */
+  hato__log_level level = d->asked_stop || l->cancelled ? HATO__LOG_INFO : HATO__LOG_ERROR;
   hato__log_msg(&d->log, level, "LAUNCH-FAILED", "launch %llu (%s): %s", (unsigned long long)l->id,
                 l->asked->launcher, words);
-  dispatcher_launch_replace_text(&l->words, words);
+  if (!l->cancelled) dispatcher_launch_replace_text(&l->words, words);
   l->recorded = false;
   /* Whoever asked is told, and asks again or not. What replaces others could be had once, and is asked for
    * again, up to the crash limit: a host boots, a partition is down. */
   if (l->lived) {
+    if (l->cancelled) sched_launches_cancelled(d->life, hato__now(), l->id);
     sched_launches_failed(d->life, hato__now(), l->id, passing && l->line != l->id);
     dispatcher_launch_soon(d);
   } else {
     dispatcher_launch_over(l);
   }
 }
+
+/* ---- its credential is renewed or revoked ---- */
+
+static hato_status has_ended(dispatcher *d, uint64_t id, hato_error *err) {
+  launch *l, *next;
+  HASH_ITER(hh, d->launches, l, next) {
+    if (l->line == id && l->id != id && !l->over)
+      return hato__fail(err, HATO_STATE, "launch %llu has ended, and its credential with it; launch %llu is in its place",
+                        (unsigned long long)id, (unsigned long long)l->id);
+  }
+  return hato__fail(err, HATO_STATE, "launch %llu has ended, and its credential with it", (unsigned long long)id);
+}
+
+hato_status dispatcher_launch_check(dispatcher *d, uint64_t id, hato_error *err) {
+  const launch *l = dispatcher_launch_find(d, id);
+  unsigned long long n = id, last = d->next_launch;
+  if (id == 0 || id > d->next_launch)
+    return last ? hato__fail(err, HATO_NOT_FOUND, "no launch %llu: this session's are 1-%llu", n, last)
+                : hato__fail(err, HATO_NOT_FOUND, "no launch %llu: this session has none yet", n);
+  if (!l || l->over || l->leftover) return has_ended(d, id, err);
+  if (l->asked->argv)
+    return hato__fail(err, HATO_STATE, "launch %llu starts another system's workers, which have no credential", n);
+  if (l->cancelled) return hato__fail(err, HATO_STATE, "launch %llu is ending, and its credential is revoked", n);
+  return HATO_OK;
+}
+
+void dispatcher_launch_revoked(dispatcher *d, uint64_t id) {
+  launch *l = dispatcher_launch_find(d, id);
+  l->cancelled = true;
+  dispatcher_launch_replace_text(&l->words, "its credential was revoked");
+  if (l->lived) sched_launches_cancelled(d->life, hato__now(), id);
+}
+
+void dispatcher_launch_end(dispatcher *d, uint64_t id) {
+  const launch *l = dispatcher_launch_find(d, id);
+  if (l && l->lived && d->launchers) launchers_cancel(d->launchers, id, NULL); /* else its plan is thrown away */
+  dispatcher_launch_soon(d);
+}
+
+const char *dispatcher_launch_launcher(dispatcher *d, uint64_t id) {
+  const launch *l = dispatcher_launch_find(d, id);
+  return l ? l->asked->launcher : NULL;
+}
+
+/* ---- members that are to be ended ---- */
 
 void dispatcher_launch_set_ending(launch *l, launch_member *m, bool ending) {
   if (m->ending != ending) l->n_ending += ending ? 1u : UINT_MAX; /* one more, or one less */

@@ -1,18 +1,16 @@
-/* Requests for launches: read, resolved with their profile, begun, answered. Resolving may load a module and
- * read files, so each request of a client has a thread of its own meanwhile. */
+/* Requests for launches: read, resolved with their profile (which may load a module and read files), begun,
+ * answered. */
 #include "dispatcher/launch.h"
 
 #include <limits.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define WAIT_NS (10 * HATO__SEC)
 
 typedef struct asking {
-  client *client; /* holds a reference */
-  uint32_t token;
-  asked *asked; /* likewise */
+  errand errand;
+  asked *asked; /* holds a reference */
   bool wait, print;
   uint64_t wait_ns;
 } asking;
@@ -86,26 +84,9 @@ static hato_status by_hand(dispatcher *d, const asked *a, json_t **answer, hato_
 
 /* ---- a request ---- */
 
-static void end_asking(asking *q) {
-  dispatcher *d = q->client->peer.d;
-  dispatcher_lock(d);
-  dispatcher_asked_unref(q->asked);
-  dispatcher_peer_unref(&q->client->peer);
-  d->askers--;
-  pthread_cond_broadcast(&d->end);
-  dispatcher_unlock(d);
-  free(q);
-}
-
-static void fail_locked(const asking *q, const hato_error *e) {
-  dispatcher *d = q->client->peer.d;
-  dispatcher_lock(d);
-  dispatcher_control_fail(q->client, q->token, e->status, "%s", e->text);
-  dispatcher_unlock(d);
-}
-
-static void carry_out(asking *q) {
-  dispatcher *d = q->client->peer.d;
+static void carry_out(errand *e) {
+  asking *q = HATO__ENTRY(e, asking, errand);
+  dispatcher *d = e->client->peer.d;
   hato_error err = {0};
   uint64_t id = 0;
   json_t *answer = NULL;
@@ -114,27 +95,24 @@ static void carry_out(asking *q) {
   if (!st && q->print) {
     st = by_hand(d, q->asked, &answer, &err);
   } else if (!st) {
-    st = dispatcher_launch_begin(d, q->asked, 0, q->asked->n, q->wait ? q->client : NULL, q->token, q->wait_ns, &id,
+    st = dispatcher_launch_begin(d, q->asked, 0, q->asked->n, q->wait ? e->client : NULL, e->token, q->wait_ns, &id,
                                  &err);
   }
   if (st) {
-    fail_locked(q, &err);
+    dispatcher_errand_fail(e, &err);
   } else if (q->print || !q->wait) {
     dispatcher_lock(d);
     launch *l = answer ? NULL : dispatcher_launch_find(d, id);
     if (!answer) answer = l ? dispatcher_launch_one_json(l) : json_pack("{s:I}", "launch", (json_int_t)id);
-    dispatcher_control_reply(q->client, q->token, answer);
+    dispatcher_control_reply(e->client, e->token, answer);
     dispatcher_unlock(d);
   }
 }
 
-static void *asking_thread(void *arg) {
-  asking *q = arg;
-  dispatcher *d = q->client->peer.d;
-  carry_out(q);
-  dispatcher_flush(d);
-  end_asking(q);
-  return NULL;
+static void free_asking(errand *e) {
+  asking *q = HATO__ENTRY(e, asking, errand);
+  dispatcher_asked_unref(q->asked);
+  free(q);
 }
 
 static bool copy_text(char **to, const json_t *from) {
@@ -198,44 +176,28 @@ static bool read_request(asking *q, const json_t *o, hato_error *err) {
          copy_list(&a->argv, json_object_get(o, "argv"), "argv", err);
 }
 
-static bool start_thread(asking *q) {
-  pthread_t t;
-  pthread_attr_t attr;
-  sigset_t all, old;
-  sigfillset(&all);
-  pthread_attr_init(&attr);
-  pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-  pthread_sigmask(SIG_SETMASK, &all, &old);
-  bool ok = pthread_create(&t, &attr, asking_thread, q) == 0;
-  pthread_sigmask(SIG_SETMASK, &old, NULL);
-  pthread_attr_destroy(&attr);
-  return ok;
-}
-
-void dispatcher_launch_asked(client *c, uint32_t token, json_t *request) {
-  dispatcher *d = c->peer.d;
+void dispatcher_launch_asked(client *c, uint32_t token, const json_t *request) {
   hato_error err = {0};
   asking *q = calloc(1, sizeof *q);
   asked *a = q ? dispatcher_asked_new() : NULL;
-  dispatcher_lock(d);
-  if (!a || d->asked_stop) { /* once it ends it only waits for those who asked before */
-    dispatcher_control_fail(c, token, a ? HATO_CLOSED : HATO_NO_MEMORY, "%s",
-                            a ? "the dispatcher ends" : "no memory for a launch");
-    dispatcher_unlock(d);
-    dispatcher_asked_free(a);
+  if (!a) {
     free(q);
+    dispatcher_lock(c->peer.d);
+    dispatcher_control_fail(c, token, HATO_NO_MEMORY, "no memory for a launch");
+    dispatcher_unlock(c->peer.d);
     return;
   }
-  *q = (asking){.client = c, .token = token, .asked = a};
+  *q = (asking){.errand = {.run = carry_out, .free = free_asking}, .asked = a};
   a->refs = 1;
-  c->peer.refs++;
-  d->askers++;
-  dispatcher_unlock(d);
-  bool ok = read_request(q, request, &err);
-  if (ok && !start_thread(q)) ok = (hato__fail(&err, HATO_SYSTEM, "no thread for a launch"), false);
-  if (ok) return;
-  fail_locked(q, &err);
-  end_asking(q);
+  if (!dispatcher_errand_open(&q->errand, c, token)) {
+    dispatcher_asked_free(a);
+    free(q);
+  } else if (read_request(q, request, &err)) {
+    dispatcher_errand_go(&q->errand);
+  } else {
+    dispatcher_errand_fail(&q->errand, &err);
+    dispatcher_errand_close(&q->errand);
+  }
 }
 
 hato_status dispatcher_launch(dispatcher *d, const dispatcher_launch_request *r, uint64_t *id, hato_error *err) {

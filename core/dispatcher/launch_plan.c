@@ -52,6 +52,14 @@ static bool take_plan(launch *l, const launchers_plan_result *r, plan *p) {
   return true;
 }
 
+static bool is_cancelled(dispatcher *d, uint64_t id) {
+  dispatcher_lock(d);
+  const launch *l = dispatcher_launch_find(d, id);
+  bool yes = !l || l->cancelled;
+  dispatcher_unlock(d);
+  return yes;
+}
+
 /* How the daemons get their credential, made for them: by their standard input before all else, which nobody else
  * sees. option: what --credential-file says, malloc'd; NULL: nothing. */
 static hato_status choose_secret(dispatcher *d, const plan *p, launchers_request *q, char *text, char **option,
@@ -59,6 +67,7 @@ static hato_status choose_secret(dispatcher *d, const plan *p, launchers_request
   bool sees_files = d->credentials.shared || (p->flags & HATO_LAUNCHER_SHARES_HOST);
   *option = NULL;
   hato_status st = dispatcher_credentials_add(d, p->id, err);
+  if (!st && is_cancelled(d, p->id)) st = hato__fail(err, HATO_CANCELLED, "the launch is cancelled");
   if (st) return st;
   if (p->secret_ways & HATO_SECRET_STDIN) {
     q->secret_way = HATO_SECRET_STDIN;
@@ -115,8 +124,8 @@ void dispatcher_launch_planned(dispatcher *d, const launchers_event *e) {
   launchers *h = d->launchers;
   launch *l = dispatcher_launch_find(d, e->launch);
   bool go = l && !l->lived && !l->over;
-  if (go && (e->status || d->asked_stop)) {
-    without_plan(l, e->status ? e->status : HATO_CLOSED, e->status ? e->text : "the dispatcher ends");
+  if (go && (e->status || d->asked_stop || l->cancelled)) {
+    without_plan(l, e->status ? e->status : HATO_CLOSED, e->status ? e->text : d->asked_stop ? "the dispatcher ends" : "it is ended");
     go = false;
   } else if (go && !take_plan(l, e->plan, &p)) {
     dispatcher_launch_failed(l, HATO_NO_MEMORY, "no memory for a launch");

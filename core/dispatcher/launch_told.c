@@ -179,7 +179,7 @@ static void cancel_all(dispatcher *d) {
 void dispatcher_launch_close(dispatcher *d) {
   launch *l, *next;
   dispatcher_lock(d);
-  while (d->askers > 0) pthread_cond_wait(&d->end, &d->lock);
+  while (d->errands > 0) pthread_cond_wait(&d->end, &d->lock);
   launchers *h = d->launchers;
   cancel_all(d);
   d->launchers = NULL; /* connections that end meanwhile tell it nothing more */

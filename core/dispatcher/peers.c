@@ -88,6 +88,7 @@ static hato_status peer_start(dispatcher *d, net_conn *conn, proto_role role, ha
   p->conn = conn;
   p->refs = 1;
   atomic_init(&p->heard, hato__now());
+  p->since_wall = hato__wall_now();
   hato__list_init(&p->dirty);
   dispatcher_lock(d);
   const net_peer *n = net_peer_of(conn);

@@ -51,6 +51,7 @@ json_t *dispatcher_status_json(dispatcher *d) {
                         "pid", (int)getpid(), "version", HATO__VERSION, "uptime",
                         (double)(hato__now() - d->started) / 1e9, "urls", urls);
   if (!o) return NULL;
+  json_object_set_new(o, "listeners", dispatcher_listeners_json(d));
   json_object_set_new(o, "slots", json_integer((json_int_t)n.slots));
   json_object_set_new(o, "busy", json_integer((json_int_t)n.busy_slots));
   json_object_set_new(o, "tasks", tasks_json(d));

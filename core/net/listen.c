@@ -1,6 +1,6 @@
 /* Listening: one accept at a time, pauses at the descriptor limit, and the clock of
  * admissions, which runs only while there are any. */
-#include "net/listener.h"
+#include "net/admission.h"
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/str.h"
@@ -177,6 +177,15 @@ hato_status net_listen(const char *url, const net_guard *guard, const hato__log 
 }
 
 const char *net_listener_url(const net_listener *l) { return l->url; }
+
+net_asks net_listener_asks(const net_listener *l) {
+  static const net_munge besides[] = {
+      [PROTO_METHOD_SECRET] = NET_MUNGE_OFF, [PROTO_METHOD_MAY_MUNGE] = NET_MUNGE_AUTO, [PROTO_METHOD_MUNGE] = NET_MUNGE_REQUIRE};
+  return (net_asks){.local = l->kind == NET_LOCAL,
+                    .encrypted = net__is_tls(l->kind),
+                    .munge = besides[net__method_for(l)],
+                    .munge_answered = l->munge_runs};
+}
 
 void net_listener_close(net_listener *l) {
   if (l == NULL) return;

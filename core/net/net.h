@@ -189,6 +189,15 @@ typedef void net_admitted(void *arg, net_conn *c);
 hato_status net_listen(const char *url, const net_guard *guard, const hato__log *log, net_admitted *admitted, void *arg,
                        net_listener **out, hato_error *err);
 const char *net_listener_url(const net_listener *l); /* with the real port */
+/* What it asks of who comes. On a Unix socket a client is our own user, by the kernel's word, and needs nothing else; a
+ * daemon must be that too, and proves its secret besides. Elsewhere everybody proves a secret. */
+typedef struct net_asks {
+  bool local;     /* a Unix socket */
+  bool encrypted; /* TLS */
+  net_munge munge; /* whether for MUNGE besides; OFF on a Unix socket, and of AUTO where no munged answered */
+  bool munge_answered; /* munged did, when it began to listen; false when it was not asked */
+} net_asks;
+net_asks net_listener_asks(const net_listener *l);
 void net_listener_close(net_listener *l);            /* blocks until no callback of it runs; NULL is fine */
 
 /* ---- in one process ---- */

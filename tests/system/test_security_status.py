@@ -1,0 +1,309 @@
+"""Who is admitted where and by what, and who was, as `hato status --security` tells; credentials renewed and revoked."""
+
+import json
+import re
+import shutil
+import socket
+from pathlib import Path
+
+from harness import HATO, Case, alive, limit, main
+
+FINGERPRINT = r"[0-9a-f]{64}"
+
+
+class Sessions(Case):
+    def setUp(self):
+        super().setUp()
+        self.env["HATO_CONFIG"] = str(self.dir / "none.conf")
+        self.env["HATO_SITE_CONFIG"] = str(self.dir / "none.conf")
+        self.folder = self.dir / "state" / "hato" / "default"
+        self.addCleanup(lambda: self.hato("down", rc=None))
+
+    def up(self, *words):
+        """A session; its addresses on networks."""
+        self.hato("up", *words)
+        return self.status()["urls"][1:]
+
+    def status(self):
+        return self.hato_json("status")[0]
+
+    def security(self, *words):
+        return self.hato_json("status", "--security", *words)[0]
+
+    def credentials(self):
+        """{"client": …, "daemon": …, 1: …}"""
+        return {o["number"] or o["role"]: o for o in self.hato_json("credentials")}
+
+    def copy(self, whose):
+        """A copy of a credential's file as it is now, as a user elsewhere has it."""
+        self.count += 1
+        there = self.dir / f"copy-{self.count}"
+        shutil.copy(self.folder / f"{whose}.credential", there)
+        return there
+
+    def by_hand(self, url, credential, *words):
+        return self.start_hato("daemon", "--url", url, "--credential-file", credential, "--dial-timeout", "20s", *words)
+
+    def daemons(self, launch):
+        return [d for d in self.status()["daemons"] if d["launch"] == launch]
+
+    def wait_daemons(self, launch, n, seconds=20):
+        self.wait_for(lambda: len(self.daemons(launch)) == n, seconds, f"{n} daemons of launch {launch}")
+        return self.daemons(launch)
+
+    def secrets(self):
+        return [path.read_text().split(":")[3] for path in self.folder.glob("*.credential")]
+
+
+class Telling(Sessions):
+    @limit(60)
+    def test_what_listens_and_what_is_asked_for(self):
+        self.up("-n", "0", "--listen", "tcp://127.0.0.1:0", "--listen", "tcp://0.0.0.0:0", "--listen", "ws://127.0.0.1:0/hato")
+        told = self.security()
+        self.assertEqual((told["session"], told["host"]), ("default", socket.gethostname()))
+        local, loopback, everywhere, ws = told["listeners"]
+        self.assertRegex(local["url"], r"^(ipc|abstract)://")
+        self.assertEqual([one["reach"] for one in told["listeners"]], ["machine", "machine", "network", "machine"])
+        self.assertEqual([one["secret"] for one in told["listeners"]], ["daemons", "all", "all", "all"])
+        self.assertEqual([one["peer_uid"] for one in told["listeners"]], [True, False, False, False])
+        self.assertFalse(any(one["encrypted"] for one in told["listeners"]))
+        self.assertEqual(local["munge"], "off")
+        self.assertEqual(told["munge"]["policy"], "auto")
+        asked = "auto" if told["munge"]["answered"] else "off"
+        self.assertEqual({loopback["munge"], everywhere["munge"], ws["munge"]}, {asked})
+        text = self.hato("status", "--security").out
+        self.assertRegex(text, rf"(?m)^{re.escape(everywhere['url'])} +networks +NOT ENCRYPTED +a credential")
+        self.assertRegex(text, rf"(?m)^{re.escape(loopback['url'])} +this machine +no +a credential")
+        self.assertRegex(text, rf"(?m)^{re.escape(local['url'])} +this machine +- +the same user; daemons' credentials besides$")
+        plain = self.hato("status").out
+        self.assertIn(f"listens at {everywhere['url']}, NOT ENCRYPTED\n", plain)
+        self.assertIn(f"listens at {loopback['url']}\n", plain)
+        self.assertEqual(self.status()["listeners"], told["listeners"])
+
+    @limit(60)
+    def test_who_is_connected_and_what_was_proved(self):
+        (url,) = self.up("-n", "1", "--listen", "tcp://127.0.0.1:0")
+        hand = self.by_hand(url, self.folder / "daemon.credential", "--slots", "1")
+        self.wait_daemons(0, 1)
+        told = self.security("--url", url, "--credential-file", self.folder / "client.credential")
+        launched, byhand, client = (next(one for one in told["connected"] if match(one)) for match in (
+            lambda one: one.get("launch") == 1, lambda one: one.get("launch") == 0, lambda one: one["role"] == "client"))
+        proofs = ("local", "encrypted", "peer_uid", "secret")
+        self.assertEqual([launched[name] for name in proofs], [True, False, True, True])
+        self.assertEqual([byhand[name] for name in proofs], [False, False, False, True])
+        self.assertEqual([client[name] for name in proofs], [False, False, False, True])
+        self.assertEqual((launched["credential"], byhand["credential"], client["credential"]), (1, 0, 0))
+        self.assertEqual((byhand["pid"], byhand["host"]), (hand.pid, socket.gethostname()))
+        self.assertRegex(client["label"], r"@.*:\d+$")
+        self.assertRegex(client["address"], r"^127\.0\.0\.1:\d+$")
+        self.assertGreater(client["since"], launched["since"])
+        here = next(one for one in self.security()["connected"] if one["role"] == "client")
+        self.assertEqual([here[name] for name in proofs], [True, False, True, False])
+        self.assertNotIn("credential", here)
+        listed = self.credentials()
+        self.assertEqual({name: one["connected"] for name, one in listed.items()}, {"client": 0, "daemon": 1, 1: 1})
+        self.assertEqual(listed["client"]["file"], str(self.folder / "client.credential"))
+        self.assertEqual((listed[1]["launcher"], "file" in listed[1]), ("local", False))
+        text = self.hato("status", "--security").out
+        self.assertRegex(text, rf"(?m)^daemon \d+ on \S+, process {hand.pid} +127\.0\.0\.1:\d+ +\S.* no +the daemons' credential")
+        self.assertRegex(text, r"(?m)^daemon \d+ on .* - +the same user, the credential of launch 1")
+        self.assertRegex(text, r"(?m)^client .* - +the same user$")
+
+    @limit(60)
+    def test_no_secret_is_told(self):
+        (url,) = self.up("-n", "1", "--listen", "tcp://127.0.0.1:0")
+        self.hato("credentials", "renew", "client", "daemon", "1")
+        said = "".join(self.hato(*words).out for words in (
+            ["status", "--security"], ["status", "--security", "--json"], ["credentials"], ["credentials", "--json"],
+            ["credentials", "renew", "client", "--json"], ["credentials", "revoke", "daemon", "--json"]))
+        said += (self.folder / "log").read_text()
+        for secret in self.secrets():
+            self.assertRegex(secret, FINGERPRINT)
+            self.assertNotIn(secret, said)
+
+
+class Renewing(Sessions):
+    @limit(90)
+    def test_the_old_one_admits_nobody_and_who_is_connected_stays(self):
+        (url,) = self.up("-n", "0", "--listen", "tcp://127.0.0.1:0")
+        old = self.copy("daemon")
+        first = self.by_hand(url, old, "--slots", "1")
+        self.wait_daemons(0, 1)
+        out = self.hato("credentials", "renew", "daemon").out
+        self.assertEqual(out, f"the credential of daemons by hand is renewed, on file in {self.folder / 'daemon.credential'}; 1 connected\n")
+        refused = self.by_hand(url, old).wait()
+        self.assertEqual(refused.rc, 4, refused)
+        self.assertIn("not admitted", refused.err)
+        self.assertNotEqual(old.read_text(), (self.folder / "daemon.credential").read_text())
+        self.by_hand(url, self.folder / "daemon.credential", "--slots", "1")
+        self.wait_daemons(0, 2)
+        self.assertTrue(alive(first.pid))
+        self.assertEqual(self.hato("map", "echo", "{}", input="a\nb\nc\n").out, "a\nb\nc\n")
+        self.assertIn("CREDENTIAL-RENEWED", (self.folder / "log").read_text())
+
+    @limit(60)
+    def test_of_clients(self):
+        (url,) = self.up("-n", "1", "--listen", "tcp://127.0.0.1:0")
+        old = self.copy("client")
+        self.hato("status", "--url", url, "--credential-file", old)
+        before = self.credentials()
+        # The one that asks comes by the old secret, and is answered.
+        renewed = self.hato_json("credentials", "renew", "client", "--url", url, "--credential-file", old)[0]
+        self.assertEqual((renewed["role"], renewed["number"], renewed["revoked"], renewed["connected"]), ("client", 0, False, 1))
+        done = self.hato("status", "--url", url, "--credential-file", old, rc=3)
+        self.assertIn("not admitted", done.err)
+        self.hato("status", "--url", url, "--credential-file", self.folder / "client.credential")
+        after = self.credentials()
+        self.assertGreater(after["client"]["since"], before["client"]["since"])
+        self.assertEqual(after["daemon"], before["daemon"])  # the others are as they were
+        self.assertEqual(after[1], before[1])
+
+    @limit(60)
+    def test_of_a_launch(self):
+        self.up("-n", "1")
+        pid = self.status()["daemons"][0]["pid"]
+        self.assertEqual(self.hato("credentials", "renew", "1").out, "the credential of launch 1 is renewed; 1 connected\n")
+        self.assertEqual(self.hato("map", "echo", "{}", input="a\n").out, "a\n")
+        self.assertEqual([d["pid"] for d in self.status()["daemons"]], [pid])
+
+    @limit(90)
+    def test_of_a_launch_whose_daemons_read_a_file(self):
+        """The file of a launch is written anew: what has not read it yet is admitted."""
+        go = self.dir / "go"
+        script = self.dir / "later.sh"
+        script.write_text(f'#!/bin/sh\nuntil [ -e "{go}" ]; do sleep 0.05; done\nexec "$@"\n')
+        script.chmod(0o755)
+        self.up("-n", "0")
+        self.hato("launch", "--launcher", "command", "-n", "1", "-o", f"submit={script} {{command}}", "-o", "secret=file",
+                  "-o", "dial=loopback", "--wait", "0", rc=None)
+        file = self.folder / "launch-1.credential"
+        self.wait_for(file.exists, 10, f"{file}; {self.hato('status').out}")
+        old = file.read_text()
+        renewed = self.hato_json("credentials", "renew", "1")[0]
+        self.assertEqual(renewed["file"], str(file))
+        self.assertNotEqual(file.read_text(), old)
+        go.touch()
+        self.wait_daemons(1, 1)
+
+
+class Revoking(Sessions):
+    @limit(90)
+    def test_a_launch_ends_and_the_others_work_on(self):
+        self.up("-n", "2")
+        self.hato("launch", "-n", "1")
+        (other,) = self.wait_daemons(2, 1)
+        gone = [d["pid"] for d in self.wait_daemons(1, 2)]
+        # Two tasks for each slot: some run on what is sent away.
+        marks = self.dir / "marks"
+        marks.mkdir()
+        ids = self.hato("submit", "--array", "1-3", "--", "sh", "-c", f": > {marks}/{{}}; sleep 600").out.strip()
+        more = self.hato("submit", "--array", "1-20", "--", "echo", "{}").out.strip()
+        self.wait_for(lambda: len(list(marks.iterdir())) == 3, 20, "three tasks at work")
+        out = self.hato("credentials", "revoke", "1").out
+        self.assertEqual(out, "the credential of launch 1 is revoked; 2 sent away\n")
+        self.wait_for(lambda: not any(alive(pid) for pid in gone), 20, "its daemons have gone")
+        self.wait_for(lambda: self.status()["launches"][0]["over"], 20, "the launch is over")
+        self.wait_for(lambda: self.status()["tasks"]["running"] == 1, 20, "one task runs on")
+        failed = self.hato_json("tasks", "--state", "failed", ids)
+        self.assertEqual([one["error"] for one in failed], [19, 19])
+        left = self.hato_json("tasks", "--state", "running", ids)[0]["task"]
+        self.hato("cancel", str(left))
+        self.hato("wait", more)
+        self.assertTrue(alive(other["pid"]))
+        first, second = self.status()["launches"]  # nothing replaces what was revoked
+        self.assertEqual((first["ended"], first["error"]), (2, "its credential was revoked"))
+        self.assertNotIn("next_in", first)
+        self.assertEqual((second["connected"], second["over"]), (1, False))
+        self.wait_for(lambda: 1 not in self.credentials(), 10, "its credential is gone")
+        self.assertNotIn("LAUNCH-AGAIN", (self.folder / "log").read_text())
+        self.assertIn("launch 1 has ended", self.hato("credentials", "revoke", "1", rc=4).err)
+
+    @limit(60)
+    def test_what_waits_in_a_queue_is_cancelled(self):
+        """A launch by a scheduler that has started nothing yet: no batch job is left to run for nothing."""
+        jobs = self.dir / "jobs"
+        jobs.mkdir()
+        submit = self.dir / "submit.sh"
+        submit.write_text(f"#!/bin/sh\necho 17\n: > {jobs}/17\n")
+        cancel = self.dir / "cancel.sh"
+        cancel.write_text(f'#!/bin/sh\nrm -f "{jobs}/$1"\n')
+        state = self.dir / "state.sh"
+        state.write_text(f'#!/bin/sh\n[ -e "{jobs}/$1" ] && echo queued || echo ended\n')
+        for script in (submit, cancel, state):
+            script.chmod(0o755)
+        self.up("-n", "0")
+        self.hato("launch", "--launcher", "command", "-n", "1", "-o", f"submit={submit}", "-o", f"cancel={cancel} {{job}}",
+                  "-o", "secret=file", "-o", "dial=loopback", "--wait", "0", rc=None)
+        self.wait_for((jobs / "17").exists, 10, "its job")
+        file = self.folder / "launch-1.credential"
+        self.assertTrue(file.exists())
+        self.hato("credentials", "revoke", "1")
+        self.assertFalse(file.exists())
+        self.wait_for(lambda: not (jobs / "17").exists(), 20, "its job is cancelled")
+
+    @limit(90)
+    def test_of_daemons_by_hand_and_renewed_after(self):
+        (url,) = self.up("-n", "1", "--listen", "tcp://127.0.0.1:0")
+        old = self.copy("daemon")
+        hand = self.by_hand(url, old, "--slots", "1")
+        self.wait_daemons(0, 1)
+        (mine,) = self.daemons(1)
+        revoked = self.hato_json("credentials", "revoke", "daemon")[0]
+        self.assertEqual((revoked["revoked"], revoked["sent_away"], "file" in revoked), (True, 1, False))
+        self.assertFalse((self.folder / "daemon.credential").exists())
+        self.assertNotEqual(hand.wait().rc, 0)
+        self.assertEqual(self.by_hand(url, old).wait().rc, 4)
+        self.assertRegex(self.hato("credentials").out, r"(?m)^daemon .* revoked$")
+        self.assertIn("hato credentials renew daemon", self.hato("launch", "--print", rc=None).err)
+        self.hato("credentials", "renew", "daemon")
+        self.assertEqual(self.by_hand(url, old).wait().rc, 4)
+        self.by_hand(url, self.folder / "daemon.credential", "--slots", "1")
+        self.wait_daemons(0, 1)
+        self.assertEqual(self.daemons(1), [mine])
+
+    @limit(60)
+    def test_of_clients_but_for_the_one_who_asks(self):
+        (url,) = self.up("-n", "1", "--listen", "tcp://127.0.0.1:0")
+        file = self.copy("client")
+        far = self.start_hato("run", "--url", url, "--credential-file", file, "--", "sh", "-c", f": > {self.dir}/runs; sleep 600")
+        near = self.start_hato("wait", "--all")
+        self.wait_for((self.dir / "runs").exists, 20, "its task runs")
+        told = self.hato_json("credentials", "revoke", "client", "--url", url, "--credential-file", file)[0]
+        self.assertEqual((told["revoked"], told["sent_away"]), (True, 1))
+        self.assertNotEqual(far.wait().rc, 0)
+        self.wait_for(lambda: self.status()["slots"] and not self.status()["busy"], 20, "its task is cancelled")
+        self.assertEqual(near.wait().rc, 0)  # by the socket, where the user alone counts
+        self.assertIn("not admitted", self.hato("status", "--url", url, "--credential-file", file, rc=3).err)
+        self.assertFalse((self.folder / "client.credential").exists())
+
+    @limit(60)
+    def test_a_launch_that_replaces_another(self):
+        self.up("-n", "1")
+        self.run_command("kill", "-9", str(self.status()["daemons"][0]["pid"]))
+        (again,) = self.wait_daemons(2, 1, 30)
+        self.assertIn("launch 2 is in its place", self.hato("credentials", "revoke", "1", rc=4).err)
+        self.hato("credentials", "revoke", "2")
+        self.wait_for(lambda: not alive(again["pid"]), 20, "its daemon has gone")
+        self.wait_for(lambda: all(one["over"] for one in self.status()["launches"]), 20, "all is over")
+        self.assertEqual(len(self.status()["launches"]), 2)
+
+
+class Mistakes(Sessions):
+    @limit(60)
+    def test_say_what_was_wanted(self):
+        self.up("-n", "0")
+        self.hato("launch", "-n", "1", "--", "sleep", "600")
+        for words, rc, said in (
+                (["revok", "1"], 2, "did you mean 'revoke'"), (["renew"], 2, "renew which?"), (["revoke", "demon"], 2, "did you mean 'daemon'"),
+                (["renew", "1-3"], 2, "'1-3'"), (["renew", "0"], 2, "'0'"), (["revoke", "7"], 2, "no launch 7: this session's are 1-1"),
+                (["revoke", "1"], 4, "another system's workers"), (["list", "7"], 4, "launch 7 has no credential")):
+            with self.subTest(words):
+                done = self.hato("credentials", *words, rc=rc)
+                self.assertIn(said, done.err)
+        # What is right among them is done, and the exit status tells of what is not.
+        done = self.hato("credentials", "renew", "client", "7", "daemon", rc=2)
+        self.assertEqual(len(done.out.splitlines()), 2)
+        self.assertEqual(self.hato("credentials", "list", "client", "--json").out.count("\n"), 1)
+
+
+main()
