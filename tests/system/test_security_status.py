@@ -1,12 +1,10 @@
 """Who is admitted where and by what, and who was, as `hato status --security` tells; credentials renewed and revoked."""
 
-import json
 import re
 import shutil
 import socket
-from pathlib import Path
 
-from harness import HATO, Case, alive, limit, main
+from harness import Case, alive, limit, main
 
 FINGERPRINT = r"[0-9a-f]{64}"
 
@@ -50,6 +48,17 @@ class Sessions(Case):
     def wait_daemons(self, launch, n, seconds=20):
         self.wait_for(lambda: len(self.daemons(launch)) == n, seconds, f"{n} daemons of launch {launch}")
         return self.daemons(launch)
+
+    def script(self, name, text):
+        """A part of a batch system."""
+        path = self.dir / name
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+
+    def launch(self, *options):
+        """One daemon by such a system; it is not waited for."""
+        words = [word for option in options for word in ("-o", option)]
+        self.hato("launch", "--launcher", "command", "-n", "1", *words, "--wait", "0")
 
     def secrets(self):
         return [path.read_text().split(":")[3] for path in self.folder.glob("*.credential")]
@@ -170,14 +179,11 @@ class Renewing(Sessions):
     def test_of_a_launch_whose_daemons_read_a_file(self):
         """The file of a launch is written anew: what has not read it yet is admitted."""
         go = self.dir / "go"
-        script = self.dir / "later.sh"
-        script.write_text(f'#!/bin/sh\nuntil [ -e "{go}" ]; do sleep 0.05; done\nexec "$@"\n')
-        script.chmod(0o755)
-        self.up("-n", "0")
-        self.hato("launch", "--launcher", "command", "-n", "1", "-o", f"submit={script} {{command}}", "-o", "secret=file",
-                  "-o", "dial=loopback", "--wait", "0", rc=None)
+        self.script("later", f'until [ -e "{go}" ]; do sleep 0.05; done; exec "$@"')
+        self.up("-n", "0", "--interface", "lo")
+        self.launch(f"submit={self.dir}/later {{daemon}}", "hold=yes", "waits=yes")
         file = self.folder / "launch-1.credential"
-        self.wait_for(file.exists, 10, f"{file}; {self.hato('status').out}")
+        self.wait_for(file.exists, 10, f"{file}")
         old = file.read_text()
         renewed = self.hato_json("credentials", "renew", "1")[0]
         self.assertEqual(renewed["file"], str(file))
@@ -223,23 +229,19 @@ class Revoking(Sessions):
         """A launch by a scheduler that has started nothing yet: no batch job is left to run for nothing."""
         jobs = self.dir / "jobs"
         jobs.mkdir()
-        submit = self.dir / "submit.sh"
-        submit.write_text(f"#!/bin/sh\necho 17\n: > {jobs}/17\n")
-        cancel = self.dir / "cancel.sh"
-        cancel.write_text(f'#!/bin/sh\nrm -f "{jobs}/$1"\n')
-        state = self.dir / "state.sh"
-        state.write_text(f'#!/bin/sh\n[ -e "{jobs}/$1" ] && echo queued || echo ended\n')
-        for script in (submit, cancel, state):
-            script.chmod(0o755)
-        self.up("-n", "0")
-        self.hato("launch", "--launcher", "command", "-n", "1", "-o", f"submit={submit}", "-o", f"cancel={cancel} {{job}}",
-                  "-o", "secret=file", "-o", "dial=loopback", "--wait", "0", rc=None)
+        self.script("submit", f": > {jobs}/17; echo 17")
+        self.script("ask", f"for id; do [ ! -e {jobs}/$id ] || echo $id queued; done")
+        self.script("cancel", f'for id; do rm "{jobs}/$id"; done')
+        self.up("-n", "0", "--interface", "lo")
+        self.launch(f"submit={self.dir}/submit", f"status={self.dir}/ask {{ids}}", f"cancel={self.dir}/cancel {{ids}}", "interval=200ms")
         self.wait_for((jobs / "17").exists, 10, "its job")
         file = self.folder / "launch-1.credential"
         self.assertTrue(file.exists())
         self.hato("credentials", "revoke", "1")
         self.assertFalse(file.exists())
         self.wait_for(lambda: not (jobs / "17").exists(), 20, "its job is cancelled")
+        self.wait_for(lambda: self.status()["launches"][0]["over"], 20, "the launch is over")
+        self.assertEqual(len(self.status()["launches"]), 1)
 
     @limit(90)
     def test_of_daemons_by_hand_and_renewed_after(self):
