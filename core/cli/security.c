@@ -135,6 +135,13 @@ static void print_connected(const json_t *o) {
 
 /* ---- all of it ---- */
 
+/* Of what launched daemons dial; --listen says it itself. */
+static const char *tls_words(const json_t *o) {
+  if (is(o, "tls", "never")) return "never, unless --listen says so";
+  return is(o, "tls", "always") ? "for all daemons on other machines, through ssh's tunnels too"
+                                : "for all daemons on other machines that come over a network";
+}
+
 static void print_munge(const json_t *m) {
   const json_t *answered = json_object_get(m, "answered");
   const char *state = !answered ? "" : json_is_true(answered) ? "; munged answers here" : "; no munged answers here";
@@ -154,9 +161,11 @@ int cli_print_security(cli *c, json_t *o, void *unused) {
   const json_t *k = json_object_get(o, "certificate");
   printf("session %s on %s\n", cli_text(o, "session"), cli_text(o, "host"));
   if (json_is_object(k))
-    printf("certificate: %s, SHA-256 %s\n", cli_text(k, "name"), cli_text(k, "fingerprint"));
+    printf("certificate: %s, %s; SHA-256 %s\n", cli_text(k, "name"),
+           yes(k, "made") ? "made for this session alone" : "a CA's", cli_text(k, "fingerprint"));
   else
-    printf("certificate: none\n");
+    printf("certificate: none yet\n");
+  printf("TLS: %s\n", tls_words(o));
   print_munge(json_object_get(o, "munge"));
   print_listeners(o);
   printf("\n");

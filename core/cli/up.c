@@ -1,4 +1,5 @@
 /* Starting a session in the background. */
+#include "cli/security.h"
 #include "cli/serve.h"
 #include "cli/verbs.h"
 
@@ -180,9 +181,9 @@ static int print_status(cli *c, json_t *o, void *arg) {
          (long long)json_integer_value(json_object_get(o, "pid")),
          json_string_value(json_object_get(o, "host")));
   size_t i;
-  json_t *url;
-  json_array_foreach(json_object_get(o, "urls"), i, url) if (i > 0)
-      printf("listens at %s\n", json_string_value(url));
+  json_t *l;
+  json_array_foreach(json_object_get(o, "listeners"), i, l) if (i > 0)
+      printf("listens at %s%s\n", cli_text(l, "url"), cli_encryption(l));
   size_t daemons = json_array_size(json_object_get(o, "daemons"));
   printf("%zu daemon%s, %lld slot%s\n", daemons, daemons == 1 ? "" : "s",
          (long long)json_integer_value(json_object_get(o, "slots")),

@@ -124,9 +124,11 @@ hato_status dispatcher_credentials_open(dispatcher *d, const dispatcher_options 
 
 /* Makes the certificate, unless it was read, and writes it into all that there is. */
 static hato_status have_identity(dispatcher *d, hato_error *err) {
-  hato_status st = d->credentials.identity ? HATO_OK : net_identity_make(&d->credentials.identity, err);
+  bool make = d->credentials.identity == NULL;
+  hato_status st = make ? net_identity_make(&d->credentials.identity, err) : HATO_OK;
   if (st) return st;
   lock(d);
+  d->credentials.made |= make;
   d->credentials.certificate = *net_identity_certificate(d->credentials.identity);
   for (issued *c = d->credentials.all; c; c = c->hh.next) c->it->certificate = d->credentials.certificate;
   unlock(d);
@@ -255,8 +257,9 @@ json_t *dispatcher_credentials_json(dispatcher *d) {
   return list;
 }
 
-bool dispatcher_credentials_certificate(dispatcher *d, hato__certificate *out) {
+bool dispatcher_credentials_certificate(dispatcher *d, hato__certificate *out, bool *made) {
   lock(d);
+  *made = d->credentials.made;
   *out = d->credentials.certificate;
   unlock(d);
   return *out->name != 0;

@@ -271,7 +271,8 @@ struct dispatcher {
     bool shared;      /* daemons on other machines may see it */
     bool published;   /* the session's are on file */
     bool swept;       /* none has ended whose file still stands */
-      net_identity *identity; /* NULL: none yet */
+    bool made;        /* the certificate, for this dispatcher alone */
+    net_identity *identity; /* NULL: none yet */
     hato__certificate certificate; /* its; zeros: none yet */
   } credentials;
   dispatcher_tls tls;
@@ -357,8 +358,8 @@ hato_status dispatcher_credentials_revoke(dispatcher *d, proto_role role, uint64
 /* Of one, without its secret; NULL: there is none. All of them. With the dispatcher's lock. */
 json_t *dispatcher_credentials_one_json(dispatcher *d, proto_role role, uint64_t id);
 json_t *dispatcher_credentials_json(dispatcher *d);
-/* The certificate of its TLS, as peers know it; false: there is none yet. */
-bool dispatcher_credentials_certificate(dispatcher *d, hato__certificate *out);
+/* The certificate of its TLS, as peers know it; false: there is none yet. made: for this dispatcher alone. */
+bool dispatcher_credentials_certificate(dispatcher *d, hato__certificate *out, bool *made);
 /* Of a launch. text: HATO__CREDENTIAL_TEXT bytes of secret memory; false: it has ended. */
 hato_status dispatcher_credentials_add(dispatcher *d, uint64_t id, hato_error *err);
 bool dispatcher_credentials_text(dispatcher *d, uint64_t id, char *text);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *const tls_names[] = {
+    [DISPATCHER_TLS_AUTO] = "auto", [DISPATCHER_TLS_ALWAYS] = "always", [DISPATCHER_TLS_NEVER] = "never"};
 static const char *const munge_names[] = {
     [NET_MUNGE_AUTO] = "auto", [NET_MUNGE_REQUIRE] = "require", [NET_MUNGE_OFF] = "off"};
 
@@ -24,13 +26,14 @@ json_t *dispatcher_listeners_json(dispatcher *d) {
   return list;
 }
 
-/* NULL: there is none. */
+/* null: there is none yet. */
 static json_t *certificate_json(dispatcher *d) {
   hato__certificate c;
+  bool made;
   char hex[2 * HATO__FINGERPRINT_BYTES + 1];
-  if (!dispatcher_credentials_certificate(d, &c)) return json_null();
+  if (!dispatcher_credentials_certificate(d, &c, &made)) return json_null();
   hato__hex(hex, c.fingerprint, sizeof c.fingerprint);
-  return json_pack("{s:s,s:s}", "name", c.name, "fingerprint", hex);
+  return json_pack("{s:s,s:s,s:b}", "name", c.name, "fingerprint", hex, "made", made);
 }
 
 /* munged is asked when it is begun to listen on a network: before that nobody knows whether it answers. */
@@ -71,8 +74,8 @@ json_t *dispatcher_security_json(dispatcher *d) {
   json_t *peers = json_array();
   for (hato__link *at = d->peers.next; at != &d->peers; at = at->next)
     json_array_append_new(peers, peer_json(HATO__ENTRY(at, peer, link)));
-  return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:o}", "session", d->session ? d->session : "", "host", host,
-                   "certificate", certificate_json(d), "munge", munge_json(d), "listeners",
+  return json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o}", "session", d->session ? d->session : "", "host", host, "tls",
+                   tls_names[d->tls], "certificate", certificate_json(d), "munge", munge_json(d), "listeners",
                    dispatcher_listeners_json(d), "credentials", dispatcher_credentials_json(d), "connected", peers);
 }
 

@@ -118,6 +118,41 @@ class Telling(Sessions):
         self.assertRegex(text, r"(?m)^daemon \d+ on .* - +the same user, the credential of launch 1")
         self.assertRegex(text, r"(?m)^client .* - +the same user$")
 
+    @limit(90)
+    def test_what_is_encrypted(self):
+        (url,) = self.up("-n", "0", "--listen", "tls+tcp://127.0.0.1:0", "--munge", "off")
+        hand = self.by_hand(url, self.folder / "daemon.credential", "--slots", "1")
+        self.wait_daemons(0, 1)
+        told = self.security("--url", url, "--credential-file", self.folder / "client.credential")
+        self.assertEqual([one["encrypted"] for one in told["listeners"]], [False, True])
+        self.assertEqual({one["role"]: one["encrypted"] for one in told["connected"]}, {"daemon": True, "client": True})
+        self.assertEqual((told["tls"], told["munge"]), ("auto", {"policy": "off"}))
+        name, fingerprint = (self.folder / "client.credential").read_text().split(":")[4:6]
+        self.assertEqual(told["certificate"], {"name": name, "fingerprint": fingerprint, "made": True})
+        text = self.hato("status", "--security").out
+        self.assertIn(f"certificate: {name}, made for this session alone; SHA-256 {fingerprint}\n", text)
+        self.assertRegex(text, rf"(?m)^{re.escape(url)} +this machine +TLS +a credential$")
+        self.assertRegex(text, rf"(?m)^daemon \d+ on \S+, process {hand.pid} .* TLS +the daemons' credential$")
+        self.assertIn("MUNGE: not asked for\n", text)
+        self.assertIn(f"listens at {url}, encrypted\n", self.hato("status").out)
+        old = self.copy("daemon")
+        self.hato("credentials", "renew", "daemon")
+        self.assertEqual(self.by_hand(url, old).wait().rc, 4)
+
+    @limit(60)
+    def test_what_launched_daemons_dial(self):
+        for session, tls in (("plain", "never"), ("shut", "always")):
+            with self.subTest(tls):
+                self.addCleanup(lambda session=session: self.hato("down", "--session", session, rc=None))
+                self.hato("up", "-n", "0", "--session", session, "--tls", tls, "--interface", "lo")
+                self.hato("launch", "--session", session, "--launcher", "command", "-n", "1", "-o", "hold=yes", "-o", "submit={daemon}")
+                told = self.hato_json("status", "--session", session, "--security")[0]
+                self.assertEqual(told["tls"], tls)
+                beyond = [one for one in told["listeners"] if not one["peer_uid"]]
+                self.assertEqual({one["encrypted"] for one in beyond}, {tls == "always"})
+                (daemon,) = [one for one in told["connected"] if one["role"] == "daemon"]
+                self.assertEqual((daemon["encrypted"], daemon["credential"], daemon["launch"]), (tls == "always", 1, 1))
+
     @limit(60)
     def test_no_secret_is_told(self):
         (url,) = self.up("-n", "1", "--listen", "tcp://127.0.0.1:0")
