@@ -137,9 +137,9 @@ static void print_connected(const json_t *o) {
 
 /* Of what launched daemons dial; --listen says it itself. */
 static const char *tls_words(const json_t *o) {
-  if (is(o, "tls", "never")) return "never, unless --listen says so";
-  return is(o, "tls", "always") ? "for all daemons on other machines, through ssh's tunnels too"
-                                : "for all daemons on other machines that come over a network";
+  if (is(o, "tls", "never")) return "only where --listen says so";
+  return is(o, "tls", "always") ? "wherever launched daemons dial over a network"
+                                : "wherever launched daemons dial over a network, but for this machine and ssh's tunnels";
 }
 
 static void print_munge(const json_t *m) {

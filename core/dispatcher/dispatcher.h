@@ -12,6 +12,8 @@
  *   {"op":"launch","profile":"gpu","launcher":"local","n":4,"slots":0,"options":["k=v"],"bind":"auto",
  *    "argv":[…],"launch_timeout":120,"crash_limit":5,"wait":true,"wait_for":10}  the launch; "print":true: commands
  *   {"op":"launchers"}                              {"launchers":[names]}
+ *   {"op":"security"}                               one object
+ *   {"op":"credentials","do":"renew","role":"daemon","number":3}  or "revoke": the credential; "list": {"credentials":[…]}
  *   {"op":"down"}                                   {"unresolved":n}; the dispatcher then ends
  *   {"op":"reset"}                                  resolves what is unresolved to 19, then ends
  */

@@ -14,7 +14,7 @@ class Help(Case):
     def test_hato_lists_its_verbs(self):
         text = self.hato("help").out
         self.assertEqual(self.hato("--help").out, text)
-        for verb in "map run submit wait output tasks cancel forget status up down launch launchers daemon dispatcher help".split():
+        for verb in "map run submit wait output tasks cancel forget status up down launch launchers credentials daemon dispatcher help".split():
             self.assertIn(f"\n  {verb} ", text)
             self.assertIn(verb, self.verbs())
         for hidden in ("executor", "launcher-host", "manual"):
