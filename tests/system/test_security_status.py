@@ -1,5 +1,6 @@
 """Who is admitted where and by what, and who was, as `hato status --security` tells; credentials renewed and revoked."""
 
+import os
 import re
 import shutil
 import socket
@@ -14,6 +15,7 @@ class Sessions(Case):
         super().setUp()
         self.env["HATO_CONFIG"] = str(self.dir / "none.conf")
         self.env["HATO_SITE_CONFIG"] = str(self.dir / "none.conf")
+        self.env["HATO_MUNGE_SOCKET"] = str(self.dir / "no-munged")  # whatever runs on this machine
         self.folder = self.dir / "state" / "hato" / "default"
         self.addCleanup(lambda: self.hato("down", rc=None))
 
@@ -39,8 +41,8 @@ class Sessions(Case):
         shutil.copy(self.folder / f"{whose}.credential", there)
         return there
 
-    def by_hand(self, url, credential, *words):
-        return self.start_hato("daemon", "--url", url, "--credential-file", credential, "--dial-timeout", "20s", *words)
+    def by_hand(self, url, credential, *words, **more):
+        return self.start_hato("daemon", "--url", url, "--credential-file", credential, "--dial-timeout", "20s", *words, **more)
 
     def daemons(self, launch):
         return [d for d in self.status()["daemons"] if d["launch"] == launch]
@@ -78,8 +80,8 @@ class Telling(Sessions):
         self.assertFalse(any(one["encrypted"] for one in told["listeners"]))
         self.assertEqual(local["munge"], "off")
         self.assertEqual(told["munge"]["policy"], "auto")
-        asked = "auto" if told["munge"]["answered"] else "off"
-        self.assertEqual({loopback["munge"], everywhere["munge"], ws["munge"]}, {asked})
+        self.assertFalse(told["munge"]["answered"])
+        self.assertEqual({loopback["munge"], everywhere["munge"], ws["munge"]}, {"off"})
         text = self.hato("status", "--security").out
         self.assertRegex(text, rf"(?m)^{re.escape(everywhere['url'])} +networks +NOT ENCRYPTED +a credential")
         self.assertRegex(text, rf"(?m)^{re.escape(loopback['url'])} +this machine +no +a credential")
@@ -138,6 +140,36 @@ class Telling(Sessions):
         old = self.copy("daemon")
         self.hato("credentials", "renew", "daemon")
         self.assertEqual(self.by_hand(url, old).wait().rc, 4)
+
+    def munged(self):
+        """One of the test's own, which sessions from here on ask."""
+        place = self.dir / "munge"
+        place.mkdir(mode=0o711)
+        (place / "key").write_bytes(os.urandom(128))
+        (place / "key").chmod(0o600)
+        files = [f"--{name}-file={place}/{name}" for name in ("key", "pid", "log", "seed")]
+        self.start("/usr/sbin/munged", "--foreground", "--force", f"--socket={place}/socket", *files)
+        self.wait_for((place / "socket").exists, 20, "munged listens")
+        self.env["HATO_MUNGE_SOCKET"] = str(place / "socket")
+
+    @limit(60)
+    def test_who_proved_itself_by_munge(self):
+        self.munged()
+        (url,) = self.up("-n", "0", "--listen", "tcp://127.0.0.1:0")
+        credential = self.folder / "daemon.credential"
+        self.by_hand(url, credential, "--slots", "1")
+        other = self.by_hand(url, credential, "--slots", "1", env={**self.env, "HATO_MUNGE_SOCKET": str(self.dir / "none")})
+        self.wait_daemons(0, 2)
+        told = self.security()
+        self.assertEqual(told["munge"], {"policy": "auto", "answered": True})
+        self.assertEqual([one["munge"] for one in told["listeners"]], ["off", "auto"])
+        proved = {one["pid"]: one["munge"] for one in told["connected"] if one["role"] == "daemon"}
+        self.assertEqual(proved.pop(other.pid), False)
+        self.assertEqual(list(proved.values()), [True])
+        text = self.hato("status", "--security").out
+        self.assertIn("MUNGE: asked for over networks, where both ends have it; munged answers here\n", text)
+        self.assertRegex(text, rf"(?m)^{re.escape(url)} .* a credential, and MUNGE where they have it$")
+        self.assertEqual(len(re.findall(r"(?m) the daemons' credential, MUNGE$", text)), 1)
 
     @limit(60)
     def test_what_launched_daemons_dial(self):
