@@ -1,5 +1,4 @@
 #include "dispatcher/dispatcher.h"
-#include "cli/pass.h"
 #include "cli/serve.h"
 #include "cli/verbs.h"
 
@@ -22,12 +21,10 @@ static int run(cli *c) {
   dispatcher_network network;
   int code = cli_read_session_section(c);
   if (!code) code = cli_network(c, &network);
+  net_identity *id = NULL;
+  if (!code) code = cli_identity(c, (int)hato__conf_get_int(c->conf, "pass-fd"), &id);
   if (code) return code;
-  cli_pass_source pass = {.file = hato__conf_get_str(c->conf, "tls-pass-file"),
-                          .key = network.certificate.key,
-                          .fd = (int)hato__conf_get_int(c->conf, "pass-fd")};
-  network.certificate.pass = cli_pass;
-  network.certificate.pass_arg = &pass;
+  network.identity = id;
   dispatcher_serve_options o = {.session = hato__conf_get_str(c->conf, "session"),
                                 .listen = hato__conf_get_list(c->conf, "listen", NULL),
                                 .force = hato__conf_get_bool(c->conf, "force"),
@@ -42,6 +39,7 @@ static int run(cli *c) {
                                 .log_level = c->log.level,
                                 .ready_fd = (int)hato__conf_get_int(c->conf, "ready-fd")};
   hato_status st = dispatcher_serve(&o, &err);
+  net_identity_free(id);
   if (!st) return CLI_OK;
   return o.ready_fd >= 0 ? CLI_FAILED : cli_fail(c, CLI_FAILED, "%s", err.text);
 }

@@ -17,15 +17,14 @@ static bool parse(const char *text, uint16_t *low, uint16_t *high) {
   return true;
 }
 
-static int read_certificate(cli *c, net_identity_files *f) {
-  f->certificate = hato__conf_get_str(c->conf, "tls-certificate");
-  f->key = hato__conf_get_str(c->conf, "tls-key");
-  f->ca = hato__conf_get_str(c->conf, "tls-ca");
+static int check_certificate(cli *c) {
+  const char *certificate = hato__conf_get_str(c->conf, "tls-certificate"), *key = hato__conf_get_str(c->conf, "tls-key"),
+             *ca = hato__conf_get_str(c->conf, "tls-ca");
   bool pass = hato__conf_get_str(c->conf, "tls-pass-file") != NULL;
-  if (!f->certificate && (f->key || f->ca || pass))
+  if (!certificate && (key || ca || pass))
     return cli_fail(c, CLI_USAGE, "--%s needs --tls-certificate: the certificate that it is of",
-                    f->key ? "tls-key" : f->ca ? "tls-ca" : "tls-pass-file");
-  if (f->certificate && !f->key)
+                    key ? "tls-key" : ca ? "tls-ca" : "tls-pass-file");
+  if (certificate && !key)
     return cli_fail(c, CLI_USAGE, "--tls-certificate needs --tls-key: the file with its private key");
   return CLI_OK;
 }
@@ -38,6 +37,6 @@ int cli_network(cli *c, dispatcher_network *n) {
                             .interfaces = hato__conf_get_list(c->conf, "interface", NULL),
                             .munge = munge[hato__conf_get_enum(c->conf, "munge")],
                             .tls = tls[hato__conf_get_enum(c->conf, "tls")]};
-  if (!text || parse(text, &n->port_low, &n->port_high)) return read_certificate(c, &n->certificate);
+  if (!text || parse(text, &n->port_low, &n->port_high)) return check_certificate(c);
   return cli_fail(c, CLI_USAGE, "--port is \"%s\"; a port of 1 to 65535 or a range of them, as 6000-6010, was wanted", text);
 }

@@ -1,7 +1,6 @@
 /* The pass phrase of an encrypted key: from a file that only we can read, or from the terminal; never from an
  * argument or the environment. */
 #include "base/secret.h"
-#include "cli/pass.h"
 #include "cli/serve.h"
 
 #include <errno.h>
@@ -60,55 +59,64 @@ static hato_status from_terminal(const char *key, char *buf, size_t n, hato_erro
   return st;
 }
 
-hato_status cli_pass(void *arg, char *buf, size_t n, hato_error *err) {
-  const cli_pass_source *s = arg;
-  if (s->fd >= 0) return read_line(s->fd, "who started this", buf, n, err);
-  return s->file ? from_file(s->file, buf, n, err) : from_terminal(s->key, buf, n, err);
+typedef struct source {
+  const char *file; /* its first line; NULL: the terminal is asked */
+  const char *key;  /* for the question */
+  int fd;           /* >= 0: gives it, instead of both */
+  char *kept;       /* where it is kept, MOST bytes of secret memory, or NULL */
+} source;
+
+static hato_status ask(void *arg, char *buf, size_t n, hato_error *err) {
+  const source *s = arg;
+  hato_status st = s->fd >= 0 ? read_line(s->fd, "who started this", buf, n, err)
+                   : s->file  ? from_file(s->file, buf, n, err)
+                              : from_terminal(s->key, buf, n, err);
+  if (!st && s->kept && strlen(buf) < MOST) memcpy(s->kept, buf, strlen(buf) + 1);
+  return st;
+}
+
+static int load(cli *c, source *s, net_identity **id) {
+  hato_error err = {0};
+  *id = NULL;
+  s->file = hato__conf_get_str(c->conf, "tls-pass-file");
+  s->key = hato__conf_get_str(c->conf, "tls-key");
+  net_identity_files f = {.certificate = hato__conf_get_str(c->conf, "tls-certificate"),
+                          .key = s->key,
+                          .ca = hato__conf_get_str(c->conf, "tls-ca"),
+                          .pass = ask,
+                          .pass_arg = s};
+  if (!f.certificate || net_identity_load(&f, id, &err) == HATO_OK) return CLI_OK;
+  return cli_fail(c, CLI_FAILED, "%s", err.text);
+}
+
+int cli_identity(cli *c, int fd, net_identity **id) {
+  source s = {.fd = fd};
+  int code = load(c, &s, id);
+  if (fd >= 0) close(fd);
+  return code;
 }
 
 /* ---- for a dispatcher in the background ---- */
 
-typedef struct kept {
-  cli_pass_source source;
-  char *text; /* secret memory, MOST bytes */
-  bool asked;
-} kept;
-
-static hato_status keep(void *arg, char *buf, size_t n, hato_error *err) {
-  kept *k = arg;
-  hato_status st = cli_pass(&k->source, k->text, MOST < n ? MOST : n, err);
-  if (!st) memcpy(buf, k->text, strlen(k->text) + 1);
-  k->asked = !st;
-  return st;
-}
-
-static hato_status hand_over(const char *text, int *fd, hato_error *err) {
+static int hand_over(cli *c, const char *text, int *fd) {
   int p[2];
-  if (pipe2(p, O_CLOEXEC) != 0) return hato__fail_errno(err, "no pipe for a pass phrase");
   size_t n = strlen(text); /* less than a pipe holds */
+  if (pipe2(p, O_CLOEXEC) != 0) return cli_fail(c, CLI_FAILED, "no pipe for a pass phrase");
   bool ok = write(p[1], text, n) == (ssize_t)n && write(p[1], "\n", 1) == 1;
-  hato_status st = ok ? HATO_OK : hato__fail_errno(err, "no pipe for a pass phrase");
   close(p[1]);
-  *fd = ok ? p[0] : -1;
-  if (!ok) close(p[0]);
-  return st;
+  *fd = p[0];
+  return ok ? CLI_OK : cli_fail(c, CLI_FAILED, "no pipe for a pass phrase");
 }
 
+/* To read the certificate here, too, shows what is wrong with it before anything is started. */
 int cli_pass_phrase(cli *c, int *fd) {
-  dispatcher_network n;
-  net_identity *id = NULL;
-  hato_error err = {0};
+  net_identity *id;
+  source s = {.fd = -1, .kept = hato__secret_alloc(MOST)};
   *fd = -1;
-  int code = cli_network(c, &n);
-  if (code || !n.certificate.certificate) return code;
-  kept k = {.source = {.file = hato__conf_get_str(c->conf, "tls-pass-file"), .key = n.certificate.key, .fd = -1},
-            .text = hato__secret_alloc(MOST)};
-  n.certificate.pass = keep;
-  n.certificate.pass_arg = &k;
-  /* To read it here shows what is wrong with it before anything is started. */
-  hato_status st = k.text ? net_identity_load(&n.certificate, &id, &err) : HATO_NO_MEMORY;
-  if (!st && k.asked) st = hand_over(k.text, fd, &err);
-  hato__secret_free(k.text, MOST);
+  if (!s.kept) return cli_fail(c, CLI_FAILED, "no memory for a pass phrase");
+  int code = load(c, &s, &id);
+  if (!code && *s.kept) code = hand_over(c, s.kept, fd);
+  hato__secret_free(s.kept, MOST);
   net_identity_free(id);
-  return st ? cli_fail(c, CLI_FAILED, "%s", err.text) : CLI_OK;
+  return code;
 }

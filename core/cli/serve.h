@@ -15,11 +15,13 @@ int cli_read_session_section(cli *c);
 /* The daemons that the verb's options describe; waits until they are connected, or says what became of them. */
 int cli_launch_daemons(cli *c, hato_pool *pool);
 
-/* What the rows say of networks; n borrows of c. Returns an exit code, having said what was wrong. */
+/* What the rows say of networks, but for the identity; n borrows of c. Returns an exit code, having said what was wrong. */
 int cli_network(cli *c, dispatcher_network *n);
-/* The pass phrase of the key of --tls-key, when that is encrypted: asked for at the terminal, unless a file holds it, and
- * for who serves the session in the background on a descriptor for it to read (-1: none is needed). Returns an exit
- * code, having said what was wrong. */
+/* The certificate that the rows name (NULL: none) and its key, whose pass phrase, when it is encrypted, comes from fd
+ * (-1: from the file that the rows name, or the terminal). Returns an exit code, having said what was wrong. */
+int cli_identity(cli *c, int fd, net_identity **id);
+/* For who serves the session in the background: the pass phrase, when the key is encrypted, on a descriptor for it to
+ * read (-1: none is needed); the certificate is looked at. Returns likewise. */
 int cli_pass_phrase(cli *c, int *fd);
 
 /* Options that several verbs have: of `up` and `dispatcher`, which make a session, and of `up` and

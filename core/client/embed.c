@@ -74,8 +74,31 @@ static void remove_dir(hato_pool *p) {
 
 /* ---- opening ---- */
 
+/* The host's callback, as the dispatcher asks for a pass phrase. */
+static hato_status ask_host(void *arg, char *buf, size_t n, hato_error *err) {
+  const hato_pool_options *o = arg;
+  if (!o->tls_pass) return hato__fail(err, HATO_INVALID, "the key %s is encrypted, and there is no tls_pass", o->tls_key);
+  if (o->tls_pass(o->tls_pass_arg, buf, n) != 0)
+    return hato__fail(err, HATO_CANCELLED, "tls_pass gave no pass phrase for the key %s", o->tls_key);
+  buf[n - 1] = 0;
+  return HATO_OK;
+}
+
+static hato_status identity_of(const hato_pool_options *o, net_identity **id, hato_error *err) {
+  net_identity_files f = {.certificate = o->tls_certificate,
+                          .key = o->tls_key,
+                          .ca = o->tls_ca,
+                          .pass = ask_host,
+                          .pass_arg = (void *)(uintptr_t)o};
+  *id = NULL;
+  if (!o->tls_certificate && (o->tls_key || o->tls_ca))
+    return hato__fail(err, HATO_INVALID, "tls_%s without tls_certificate", o->tls_key ? "key" : "ca");
+  if (o->tls_certificate && !o->tls_key) return hato__fail(err, HATO_INVALID, "tls_certificate without tls_key");
+  return o->tls_certificate ? net_identity_load(&f, id, err) : HATO_OK;
+}
+
 static hato_status create(hato_pool *p, const char *binary, hato_error *err) {
-  dispatcher_options d = {.local_dir = p->local_dir, .hato_binary = binary, .log = p->log};
+  dispatcher_options d = {.local_dir = p->local_dir, .hato_binary = binary, .network.identity = p->identity, .log = p->log};
   return dispatcher_create(&d, &p->dispatcher, err);
 }
 
@@ -112,6 +135,7 @@ static hato_status launch(hato_pool *p, const hato_pool_options *o, hato_error *
 hato_status client_embed_open(hato_pool *p, const hato_pool_options *o, hato_error *err) {
   char *binary = NULL;
   hato_status st = client_binary_find(o->hato_binary, &binary, err);
+  if (st == HATO_OK) st = identity_of(o, &p->identity, err);
   if (st == HATO_OK) st = listen_local(p, binary, err);
   free(binary);
   if (st == HATO_OK && o->listen) st = dispatcher_listen(p->dispatcher, o->listen, err);
@@ -126,6 +150,8 @@ hato_status client_embed_open(hato_pool *p, const hato_pool_options *o, hato_err
 
 void client_embed_close(hato_pool *p) {
   dispatcher_destroy(p->dispatcher);
+  net_identity_free(p->identity);
+  p->identity = NULL;
   p->dispatcher = NULL;
   remove_dir(p);
 }

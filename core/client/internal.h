@@ -258,6 +258,7 @@ struct hato_pool {
   hato_pool_options *log_options; /* of which the log's function and argument are used */
   bool embedded;
   dispatcher *dispatcher;
+  net_identity *identity; /* of that, when the caller gave a certificate */
   char *local_dir, *url;
   int dir_fd; /* holds the lock of local_dir; -1 */
   net_conn *conn;

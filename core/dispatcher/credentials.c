@@ -111,28 +111,25 @@ static hato_status write_file(dispatcher *d, proto_role role, uint64_t id, hato_
 
 hato_status dispatcher_credentials_open(dispatcher *d, const dispatcher_options *o, hato_error *err) {
   d->guard = (net_guard){.find = dispatcher_credentials_secret, .arg = d, .munge = o->network.munge};
+  d->guard.identity = o->network.identity;
   d->tls = o->network.tls;
   d->credentials.shared = o->credential_dir != NULL;
   d->credentials.dir = hato__printf("%s", o->credential_dir ? o->credential_dir : o->local_dir);
   if (!d->credentials.dir) return hato__fail(err, HATO_NO_MEMORY, "no memory for credentials");
   hato_status st = add(d, PROTO_ROLE_CLIENT, 0, err);
   if (!st) st = add(d, PROTO_ROLE_DAEMON, 0, err);
-  if (!st && o->network.certificate.certificate)
-    st = net_identity_load(&o->network.certificate, &d->credentials.identity, err);
   return st;
 }
 
-/* Makes the certificate, unless it was read, and writes it into all that there is. */
+/* Makes the certificate, unless it was given, and writes it into all that there is. */
 static hato_status have_identity(dispatcher *d, hato_error *err) {
-  bool make = d->credentials.identity == NULL;
-  hato_status st = make ? net_identity_make(&d->credentials.identity, err) : HATO_OK;
+  hato_status st = d->guard.identity ? HATO_OK : net_identity_make(&d->credentials.own, err);
   if (st) return st;
+  if (!d->guard.identity) d->guard.identity = d->credentials.own;
   lock(d);
-  d->credentials.made |= make;
-  d->credentials.certificate = *net_identity_certificate(d->credentials.identity);
+  d->credentials.certificate = *net_identity_certificate(d->guard.identity);
   for (issued *c = d->credentials.all; c; c = c->hh.next) c->it->certificate = d->credentials.certificate;
   unlock(d);
-  d->guard.identity = d->credentials.identity;
   return HATO_OK;
 }
 
@@ -210,7 +207,7 @@ void dispatcher_credentials_close(dispatcher *d) {
     drop(d, c);
   }
   free(d->credentials.dir);
-  net_identity_free(d->credentials.identity);
+  net_identity_free(d->credentials.own);
   pthread_mutex_destroy(&d->credentials.lock);
   pthread_mutex_destroy(&d->credentials.files);
 }
@@ -259,7 +256,7 @@ json_t *dispatcher_credentials_json(dispatcher *d) {
 
 bool dispatcher_credentials_certificate(dispatcher *d, hato__certificate *out, bool *made) {
   lock(d);
-  *made = d->credentials.made;
+  *made = d->credentials.own != NULL;
   *out = d->credentials.certificate;
   unlock(d);
   return *out->name != 0;

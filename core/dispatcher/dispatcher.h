@@ -44,7 +44,7 @@ typedef struct dispatcher_network {
   uint16_t port_low, port_high;  /* a port of this range; high 0: low alone; both 0: any free one */
   net_munge munge;               /* whether they prove themselves by MUNGE besides */
   dispatcher_tls tls;
-  net_identity_files certificate; /* a CA's; .certificate NULL: one made for this dispatcher alone */
+  const net_identity *identity; /* borrowed until the dispatcher is destroyed; NULL: one is made for it alone */
 } dispatcher_network;
 
 typedef struct dispatcher_options {

@@ -271,9 +271,8 @@ struct dispatcher {
     bool shared;      /* daemons on other machines may see it */
     bool published;   /* the session's are on file */
     bool swept;       /* none has ended whose file still stands */
-    bool made;        /* the certificate, for this dispatcher alone */
-    net_identity *identity; /* NULL: none yet */
-    hato__certificate certificate; /* its; zeros: none yet */
+    net_identity *own; /* made for this dispatcher alone; NULL: it was given, or there is none yet */
+    hato__certificate certificate; /* the identity's; zeros: none yet */
   } credentials;
   dispatcher_tls tls;
   uint64_t keep_ns, idle_ns;
@@ -345,7 +344,7 @@ void dispatcher_credentials_close(dispatcher *d); /* of what open began; removes
 /* The guard's `find`. */
 bool dispatcher_credentials_secret(void *d, proto_role role, uint64_t id, uint8_t secret[HATO__SECRET_BYTES]);
 bool dispatcher_credentials_valid(dispatcher *d, proto_role role, uint64_t id);
-/* Before peers come over a network: makes the certificate, unless it was read, and the files of clients and of
+/* Before peers come over a network: makes the certificate, unless it was given, and the files of clients and of
  * daemons by hand; once. These four without the dispatcher's lock: they write. */
 hato_status dispatcher_credentials_publish(dispatcher *d, hato_error *err);
 /* Writes a credential's file; path is malloc'd. */

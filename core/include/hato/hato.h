@@ -80,7 +80,8 @@ typedef struct hato_pool_options {
    * and slots 0: one slot each, on disjoint cores. daemons -1: none (others dial in). */
   int daemons;
   int slots;
-  const char *listen;      /* embedded: also listen there (tcp://host:port); NULL: only this machine */
+  const char *listen;      /* embedded: also listen there (tls+tcp://host:port, or tcp:// without encryption); NULL: only
+                              this machine */
   const char *hato_binary; /* embedded: the program daemons are started from; NULL: HATO_BINARY, else beside
                               libhato (../bin/hato), else on PATH */
   int connect_timeout_ms;  /* 0: 10,000 */
@@ -88,8 +89,15 @@ typedef struct hato_pool_options {
   void (*log)(void *arg, hato_log_level level, const char *id, const char *text);
   void *log_arg;
   hato_log_level log_level;
+  /* embedded, with TLS: a CA's certificate, with those that lead to it, and its private key, both PEM; tls_ca: the
+   * CA's own when it does not follow there. tls_certificate NULL: one made for this pool alone. tls_pass is called, on
+   * the thread of hato_pool_open, when the key is encrypted: it writes the pass phrase and its zero into buf, of size
+   * bytes, which is wiped later, and returns 0; anything else fails the open. */
+  const char *tls_certificate, *tls_key, *tls_ca;
+  int (*tls_pass)(void *arg, char *buf, size_t size);
+  void *tls_pass_arg;
 } hato_pool_options;
-#define HATO_POOL_OPTIONS_INIT { sizeof(hato_pool_options), HATO_POOL_AUTO, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, HATO_LOG_WARN }
+#define HATO_POOL_OPTIONS_INIT { sizeof(hato_pool_options), HATO_POOL_AUTO, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, HATO_LOG_WARN, 0, 0, 0, 0, 0 }
 
 /* Opens a pool. options may be NULL (auto). Blocks until connected (embedded: until the
  * dispatcher listens; daemons may still be starting) or the connect timeout.
