@@ -29,7 +29,7 @@ void dispatcher_launch_asked(client *c, uint32_t token, json_t *request);
 void dispatcher_launch_asked(client *c, uint32_t token, json_t *request) {
   dispatcher *d = c->peer.d;
   hato_error err = {0};
-  asking q = {.client = c, .token = token, .asked = dispatcher_asked_new()};
+  asking q = {.asked = dispatcher_asked_new()};
   require(q.asked != NULL);
   bool ok = read_request(&q, request, &err);
   require(ok || (err.status == HATO_INVALID && err.text[0] != 0));
