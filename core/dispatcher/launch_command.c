@@ -41,6 +41,7 @@ void dispatcher_launch_command(const dispatcher *d, const asked *a, unsigned fla
   add(c, "daemon");
   add_urls(c, urls);
   if (credential) add_two(c, "--credential-file", credential);
+  if (d->guard.munge == NET_MUNGE_REQUIRE) add_two(c, "--munge", "require");
   if (slots) add_number(c, "--slots", slots);
   if (a->bind) add_two(c, "--bind", a->bind);
   if (here && count > 1) add_number(c, "--share", count);

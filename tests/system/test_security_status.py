@@ -172,6 +172,22 @@ class Telling(Sessions):
         self.assertEqual(len(re.findall(r"(?m) the daemons' credential, MUNGE$", text)), 1)
 
     @limit(60)
+    def test_munge_required(self):
+        self.munged()
+        (url,) = self.up("-n", "0", "--munge", "require", "--interface", "lo", "--listen", "tcp://127.0.0.1:0")
+        self.hato("launch", "--launcher", "command", "-n", "1", "-o", "hold=yes", "-o", "submit={daemon}")
+        (daemon,) = [one for one in self.security()["connected"] if one["role"] == "daemon"]
+        self.assertTrue(daemon["munge"])
+        done = self.by_hand(url, self.folder / "daemon.credential", "--munge", "off").wait()
+        self.assertEqual(done.rc, 4)
+        self.assertIn("requires MUNGE, which is off here", done.err)
+        self.hato("down")
+        (url,) = self.up("-n", "0", "--munge", "off", "--listen", "tcp://127.0.0.1:0")
+        done = self.by_hand(url, self.folder / "daemon.credential", "--munge", "require").wait()
+        self.assertEqual(done.rc, 4)
+        self.assertIn("asks for no MUNGE, which is required here", done.err)
+
+    @limit(60)
     def test_what_launched_daemons_dial(self):
         for session, tls in (("plain", "never"), ("shut", "always")):
             with self.subTest(tls):
