@@ -49,7 +49,7 @@ static hato_status give(list *l, hato_status st, char ***urls, hato_error *err) 
 
 typedef struct place { /* a url of a network, in its parts */
   bool encrypted;
-  char scheme[8], host[256];
+  char scheme[12], host[256];
   const char *rest; /* from the colon of the port on */
 } place;
 

@@ -14,13 +14,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   bool local = hato__url_is_local(url), parsed = parse(url, &p);
   require(st == HATO_OK || (st == HATO_ADDRESS_INVALID && err.text[0] != 0));
   if (st == HATO_OK && kind == NET_LOCAL) require(local && !parsed);
-  bool tls = strncmp(url, "tls", 3) == 0 || strncmp(url, "wss", 3) == 0;
-  if (st == HATO_OK && kind != NET_LOCAL && !tls) {
+  if (st == HATO_OK && kind != NET_LOCAL) {
     st = net__url_names_port(url, kind, &err);
     require(st == HATO_OK || st == HATO_ADDRESS_INVALID);
     /* With a port it has the parts that daemons' urls are made of. */
     if (st == HATO_OK && strlen(url) < 200) {
-      require(parsed && *p.rest == ':');
+      require(parsed && *p.rest == ':' && p.encrypted == net__is_tls(kind));
       const char *digits = p.rest + 1;
       size_t n = strspn(digits, "0123456789");
       require(n > 0 && n <= 5 && atoi(digits) > 0 && atoi(digits) <= 65535 && (digits[n] == 0 || digits[n] == '/'));
