@@ -1,6 +1,7 @@
 """The cluster's Grid Engine. Its packages exclude slurm-wlm-torque's under apt, so they are fetched and
 unpacked, not installed; what they need is in script/packages."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -14,7 +15,14 @@ PACKAGES = [f"gridengine-{part}" for part in ("common", "client", "master", "exe
 
 
 def fetch(cache):
-    """Downloads and unpacks it, once; None, or what is in the way."""
+    """Downloads and unpacks it, once, also when two clusters come up at a time; None, or what is in the way."""
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with open(cache.with_suffix(".lock"), "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return fetch_locked(cache)
+
+
+def fetch_locked(cache):
     if not (cache / "usr").exists():
         new = cache.with_suffix(".new")
         shutil.rmtree(new, ignore_errors=True)
