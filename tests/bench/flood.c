@@ -276,5 +276,7 @@ int main(int argc, char **argv) {
     return 2;
   }
   prepare(&f);
-  return serve(&f);
+  int code = serve(&f);
+  free(f.all);
+  return code;
 }

@@ -52,7 +52,7 @@ class Templates(ClusterCase):
         logs.mkdir()
         self.give(logs)
         words = self.options_of(name, **options)
-        done = self.hato("launchers", "test", "command", *words, "--log-dir", logs, "--patience", "30s", timeout=150)
+        done = self.hato("launchers", "test", "command", *words, "--log-dir", logs, "--patience", "75s", timeout=170)
         self.assertIn(f" 0 failed, {left_out} left out", done.out)
 
     def says(self, words, seconds=30):
