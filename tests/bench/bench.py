@@ -351,9 +351,14 @@ class Flooded:
         """Of three arrays, whose results are all checked: a task that was lost ends the row."""
         return 3 / sum(1 / self.w.tasks("array", "-n", self.tasks)["per_s"] for _ in range(3))
 
-    def rate_among(self, n, *more, ours=0):
-        """From when the first stranger comes; then so many of ours come."""
+    def rate_among(self, n, *more, opening=False, ours=0):
+        """Once all strangers have come, or from when the first one does; then so many of ours come."""
         f = Flood(self.w, n, *more)
+        deadline = time.monotonic() + 60
+        while not opening and f.last["connects"] < n:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the strangers do not come: {f.last}")
+            time.sleep(0.05)
         rate = self.rate()
         self.memory.append(resident(self.w.dispatcher) - self.before)
         self.descriptors.append(len(os.listdir(f"/proc/{self.w.dispatcher}/fd")))
@@ -368,9 +373,11 @@ def flood():
     with World() as w:
         f = Flooded(w, fewer(1000000))
         v = turns(times(5), {"quiet": f.rate, "flooded": lambda: f.rate_among(n, ours=5)})
+        opening = turns(times(5), {"quiet": f.rate, "flooded": lambda: f.rate_among(n, opening=True)})
         eager = turns(times(3), {"quiet": f.rate, "flooded": lambda: f.rate_among(n, "--eager")})
         log = sum(p.stat().st_size for p in w.dir.glob("state/hato/*/log"))
-    for name, what, values, bar in (("flood", "200 a second anew", v, 0.8), ("flood-eager", "all anew at once", eager, None)):
+    for name, what, values, bar in (("flood", "200 a second anew", v, 0.8), ("flood-opening", "as they come", opening, None),
+                                    ("flood-eager", "all anew at once", eager, None)):
         m = {k: statistics.median(rates) for k, rates in values.items()}
         yield row(name, f"empty tasks among {n:,} strangers, {what}", "tasks/s", m["flooded"], "none of them", m["quiet"],
                   m["flooded"] / m["quiet"], bar, strangers=f.said)

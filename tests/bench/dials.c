@@ -51,8 +51,10 @@ static void bare(dials *d) {
   nng_aio *aio;
   must(nng_aio_alloc(&aio, NULL, NULL), "aio");
   must(nng_stream_dialer_alloc(&dialer, d->url), d->url);
-  nng_stream_dialer_dial(dialer, aio);
-  nng_aio_wait(aio);
+  do { /* the backlog of a Unix socket may be full */
+    nng_stream_dialer_dial(dialer, aio);
+    nng_aio_wait(aio);
+  } while (nng_aio_result(aio) == NNG_EAGAIN);
   must(nng_aio_result(aio), d->url);
   nng_stream_free(nng_aio_get_output(aio, 0));
   nng_stream_dialer_free(dialer);
