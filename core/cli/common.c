@@ -10,7 +10,7 @@ static const hato__conf_row session_rows[] = {
     {.name = "session", .type = HATO__CONF_STRING, .metavar = "NAME",
      .help = "The session: a name, or the path of its folder. Default: HATO_SESSION, else \"default\"."},
     {.name = "url", .type = HATO__CONF_STRING, .metavar = "URL",
-     .help = "A dispatcher by its address, as ipc:///path or tcp://host:port, instead of a session."},
+     .help = "A dispatcher by its address, as ipc:///path or tls+tcp://host:port, instead of a session."},
     {.name = "credential-file", .type = HATO__CONF_STRING, .metavar = "FILE",
      .help = "With --url, over anything but a Unix socket: a client's credential, as client.credential in the session's folder."},
 };
@@ -51,6 +51,7 @@ int cli_fail(const cli *c, int code, const char *fmt, ...) {
   va_start(args, fmt);
   vsnprintf(text, sizeof text, fmt, args);
   va_end(args);
+  hato__clean(text, true); /* it may quote a stranger */
   hato__buf_printf(&b, "hato %s: %s\n", c->verb->name, text);
   if (!b.failed) fwrite(b.data, 1, b.len, stderr);
   hato__buf_free(&b);

@@ -1,3 +1,4 @@
+#include "base/str.h"
 #include "cli/table.h"
 
 #include <stdarg.h>
@@ -17,6 +18,7 @@ void cli_table_add(cli_table *t, const char *fmt, ...) {
   va_start(args, fmt);
   if (vasprintf(&t->cells[t->n], fmt, args) < 0) t->cells[t->n] = NULL;
   va_end(args);
+  if (t->cells[t->n]) hato__clean(t->cells[t->n], false); /* daemons and clients say who they are themselves */
   t->n++;
 }
 

@@ -16,7 +16,8 @@ static hato_status dial(hato_pool *p, const char *url, const net_auth *auth, con
   return net_dial(url, PROTO_ROLE_CLIENT, auth, timeout, timeout < PATIENT_MS ? timeout : PATIENT_MS, &p->conn, err);
 }
 
-/* Of another host's addresses the first where we are admitted. */
+/* Of another host's addresses the first where we are admitted; where some are encrypted, of these: else who can keep
+ * us from them would have us speak in the clear. */
 static hato_status dial_any(hato_pool *p, const hato__address *a, const net_auth *auth, const hato_pool_options *o,
                             hato_error *err) {
   unsigned timeout = (unsigned)o->connect_timeout_ms;
@@ -29,8 +30,9 @@ static hato_status dial_any(hato_pool *p, const hato__address *a, const net_auth
   while (a->urls[all]) all++;
   const char **urls = calloc(all + 1, sizeof *urls);
   if (!urls) return hato__fail(err, HATO_NO_MEMORY, "no memory for a pool");
-  for (size_t i = 0; i < all; i++)
-    if (!hato__url_is_local(a->urls[i])) urls[d.n++] = a->urls[i];
+  for (int encrypted = 1; encrypted >= 0 && d.n == 0; encrypted--)
+    for (size_t i = 0; i < all; i++)
+      if (!hato__url_is_local(a->urls[i]) && hato__url_is_encrypted(a->urls[i]) == encrypted) urls[d.n++] = a->urls[i];
   d.urls = urls;
   hato_status st = net_dial_any(&d, &p->conn, err);
   if (!st) p->url = hato__printf("%s", net_peer_of(p->conn)->address);

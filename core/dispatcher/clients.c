@@ -14,6 +14,7 @@ hato_status dispatcher_clients_introduce(client *c, const net_frame *f, hato_err
   if (st) return st;
   char *label = hato__strndup(m.label, m.label_len);
   if (!label) return hato__fail(err, HATO_NO_MEMORY, "no memory for a client");
+  hato__clean(label, false);
   dispatcher_lock(d);
   st = sched_owner_open(d->sched, &c->owner);
   if (st) {

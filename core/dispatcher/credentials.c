@@ -123,10 +123,12 @@ hato_status dispatcher_credentials_open(dispatcher *d, const dispatcher_options 
 
 /* Makes the certificate, unless it was given, and writes it into all that there is. */
 static hato_status have_identity(dispatcher *d, hato_error *err) {
-  hato_status st = d->guard.identity ? HATO_OK : net_identity_make(&d->credentials.own, err);
+  net_identity *own = NULL;
+  hato_status st = d->guard.identity ? HATO_OK : net_identity_make(&own, err);
   if (st) return st;
-  if (!d->guard.identity) d->guard.identity = d->credentials.own;
   lock(d);
+  d->credentials.own = own;
+  if (own) d->guard.identity = own;
   d->credentials.certificate = *net_identity_certificate(d->guard.identity);
   for (issued *c = d->credentials.all; c; c = c->hh.next) c->it->certificate = d->credentials.certificate;
   unlock(d);

@@ -19,8 +19,7 @@ static const char *scheme_for(const dispatcher *d, const char *host) {
 }
 
 void dispatcher_ports_say(dispatcher *d, const char *url) {
-  bool plain = strncmp(url, "tcp", 3) == 0 || strncmp(url, "ws:", 3) == 0;
-  if (plain && !hato__url_is_local(url))
+  if (!hato__url_is_encrypted(url) && !hato__url_is_local(url))
     hato__warn(&d->log, "LISTENING-PLAIN",
                "listens at %s, where nothing is encrypted: who is on the way reads all but the credentials", url);
   else

@@ -60,10 +60,14 @@ static hato_status publish(server *s, hato_error *err) {
   pthread_mutex_lock(&s->publishing); /* the last to look is the last to write */
   hato_status st = dispatcher_reach(s->d, &urls, err);
   if (!st) {
-    unsigned beyond = 0;
-    while (urls[beyond] && hato__url_is_local(urls[beyond])) beyond++;
+    unsigned beyond = 0, best = 0;
+    for (unsigned i = 0; urls[i]; i++) {
+      if (hato__url_is_local(urls[i])) continue;
+      if (!beyond) beyond = i;
+      if (!best && hato__url_is_encrypted(urls[i])) best = i;
+    }
     hato__address a = {.urls = urls,
-                       .daemons_url = urls[urls[beyond] ? beyond : 0],
+                       .daemons_url = urls[best ? best : beyond],
                        .local_dir = (char *)(uintptr_t)hato__session_local_dir(s->session)};
     st = hato__session_publish(s->session, &a, err);
   }

@@ -56,7 +56,7 @@ typedef struct place { /* a url of a network, in its parts */
 /* False: a socket of this machine only. */
 static bool parse(const char *url, place *p) {
   const char *host = strstr(url, "://");
-  p->encrypted = strncmp(url, "tls+tcp", 7) == 0 || strncmp(url, "wss:", 4) == 0;
+  p->encrypted = hato__url_is_encrypted(url);
   if (!host || (!p->encrypted && strncmp(url, "tcp", 3) != 0 && strncmp(url, "ws:", 3) != 0)) return false;
   size_t scheme = (size_t)(host - url);
   host += 3;
@@ -120,14 +120,21 @@ static void expand(const beyond *b, const place *p, list *l) {
   }
 }
 
-/* What is listened at, as peers elsewhere dial it. Where something is encrypted, nothing else. */
+/* Daemons may dial it as it is: that somebody listens for plain clients says nothing of them. */
+static bool may_be_plain(const beyond *b, const char *url) {
+  return b->d->tls == DISPATCHER_TLS_NEVER || (b->d->tls == DISPATCHER_TLS_AUTO && hato__url_is_local(url));
+}
+
+/* What is listened at, as daemons elsewhere dial it. Where something is encrypted, nothing else. */
 static void reachable(const beyond *b, list *l) {
   list all = {0};
   place p;
   listened(b->d, &all);
   for (int encrypted = 1; encrypted >= 0 && l->n == 0; encrypted--)
     for (size_t i = 0; i < all.n; i++)
-      if (parse(all.at[i], &p) && p.encrypted == encrypted && reaches(b, all.at[i], &p)) expand(b, &p, l);
+      if (parse(all.at[i], &p) && p.encrypted == encrypted && (encrypted || may_be_plain(b, all.at[i])) &&
+          reaches(b, all.at[i], &p))
+        expand(b, &p, l);
   l->failed |= all.failed;
   dispatcher_where_free(all.at);
 }

@@ -41,6 +41,8 @@ hato_status dispatcher_workers_introduce(worker *w, const net_frame *f, hato_err
   w->host = hato__strndup(m.host, m.host_len);
   w->version = hato__strndup(m.version, m.version_len);
   if (!w->host || !w->version) return hato__fail(err, HATO_NO_MEMORY, "no memory for a daemon");
+  hato__clean(w->host, false);
+  hato__clean(w->version, false);
   w->id = m.id;
   w->launch = m.launch;
   w->member = m.member;

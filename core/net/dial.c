@@ -2,6 +2,7 @@
 #include "net/dial.h"
 #include "base/clock.h"
 #include "base/io.h"
+#include "base/str.h"
 #include "net/tls.h"
 
 #include <inttypes.h>
@@ -134,8 +135,10 @@ static hato_status refused(const net__dial *d, uint32_t len, hato_error *err) {
   proto_words w;
   hato_status st = proto_words_decode(&w, d->body, len, err);
   if (st != HATO_OK) return st;
-  return hato__fail(err, w.status == HATO_PROTOCOL ? HATO_PROTOCOL : HATO_PEER_AUTH, "%s: refused: %.*s",
-                    d->url, (int)w.words_len, w.words != NULL ? w.words : "");
+  char words[PROTO_WORDS_MAX + 1];
+  snprintf(words, sizeof words, "%.*s", (int)w.words_len, w.words != NULL ? w.words : "");
+  hato__clean(words, false); /* a stranger's */
+  return hato__fail(err, w.status == HATO_PROTOCOL ? HATO_PROTOCOL : HATO_PEER_AUTH, "%s: refused: %s", d->url, words);
 }
 
 hato_status net__dial_read(net__dial *d, proto_type a, proto_type b, uint8_t *type, uint32_t *len,
@@ -195,6 +198,9 @@ hato_status net__dial_open(net__dial *d, const char *url, proto_role role, const
   hato_status st = net__url_check(url, &d->kind, err);
   if (st == HATO_OK) st = net__url_names_port(url, d->kind, err);
   if (st != HATO_OK || (st = net_init(err)) != HATO_OK) return st;
+  if (net__is_tls(d->kind) && (auth == NULL || auth->credential == NULL))
+    return hato__fail(err, HATO_PEER_AUTH, "%s: takes a %s's credential, by which the dispatcher is known, too; there is "
+                                           "none here", url, hato__role_name((hato__role)role));
   if (net__is_tls(d->kind)) st = net__tls_client(url, certificate_of(auth), &d->tls, err);
   if (st != HATO_OK) return st;
   int rv = nng_aio_alloc(&d->aio, done, d);

@@ -189,6 +189,10 @@ bool hato__url_is_local(const char *url) {
   return false;
 }
 
+bool hato__url_is_encrypted(const char *url) {
+  return strncmp(url, "tls+", 4) == 0 || strncmp(url, "wss:", 4) == 0;
+}
+
 const char *hato__address_url(const hato__address *a) {
   for (size_t i = 0; a->urls != NULL && a->urls[i] != NULL; i++) {
     if (a->verdict != HATO__SESSION_OTHER_HOST || !hato__url_is_local(a->urls[i])) return a->urls[i];

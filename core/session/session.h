@@ -97,6 +97,8 @@ void hato__address_free(hato__address *a);
 const char *hato__address_url(const hato__address *a);
 /* True of ipc, abstract, inproc and loopback urls. */
 bool hato__url_is_local(const char *url);
+/* True of urls of TLS. Where one of several is, who comes from elsewhere takes no other. */
+bool hato__url_is_encrypted(const char *url);
 
 /* ---- credentials -------------------------------------------------------- */
 

@@ -94,7 +94,7 @@ static void on_fill(void *owner, net_conn *c, net_out *out) {
   if (o->introduced)
     proto_heartbeat_encode(&out->bytes);
   else
-    proto_daemon_encode(&out->bytes, &me);
+    proto_daemon_encode(&out->bytes, &me), proto_drain_encode(&out->bytes, false); /* it takes no tasks */
   o->introduced = true;
 }
 

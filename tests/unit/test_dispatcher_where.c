@@ -161,6 +161,22 @@ UNIT_TEST(what_is_encrypted) {
   }
 }
 
+/* Who listens for plain clients has said nothing of daemons. */
+UNIT_TEST(a_plain_listener_is_not_for_daemons) {
+  for (int always = 0; always < 2; always++) {
+    served v;
+    hato_error err = {0};
+    serve(&v, (dispatcher_options){.network.dial_hosts = (const char *const[]){"login1", NULL},
+                                   .network.tls = always ? DISPATCHER_TLS_ALWAYS : DISPATCHER_TLS_AUTO});
+    ck_assert_int_eq(dispatcher_listen(v.d, "tcp://0.0.0.0:0", &err), HATO_OK);
+    char **urls = where_of(&v, WHERE_BEYOND);
+    ck_assert(starts(urls[0], "tls+tcp://login1:") && urls[1] == NULL);
+    dispatcher_where_free(urls);
+    ck_assert_int_eq(dispatcher_listen(v.d, "tls+tcp://0.0.0.0:0", &err), HATO_OK);
+    unserve(&v);
+  }
+}
+
 UNIT_TEST(names_to_dial_are_given_as_they_are) {
   served v;
   serve(&v, (dispatcher_options){
@@ -250,7 +266,8 @@ UNIT_TEST(a_range_of_ports) {
 UNIT_TEST(what_listens_already_is_used) {
   served v;
   hato_error err = {0};
-  serve(&v, (dispatcher_options){.network.dial_hosts = (const char *const[]){"login1", NULL}});
+  serve(&v, (dispatcher_options){.network.dial_hosts = (const char *const[]){"login1", NULL},
+                                 .network.tls = DISPATCHER_TLS_NEVER});
   ck_assert_int_eq(dispatcher_listen(v.d, "tcp://127.0.0.1:0", &err), HATO_OK);
   char **urls = where_of(&v, WHERE_LOOPBACK);
   ck_assert_str_eq(urls[0], dispatcher_url(v.d, 1));
