@@ -471,8 +471,8 @@ def tls():
         work, _ = w.start(sys.executable, "-c", WORK, PROGRAMS / "bench_tasks", OBJECT)
         held, said = w.start(PROGRAMS / "bench_dials", "daemons", "--url", listens_at(w, "tls+tcp"), "--credential", w.credential,
                              "-n", n)
-        w.end(work)
         w.end(held)
+        w.end(work)
     yield row("tls-daemons", f"{n:,} daemons connect over tls+tcp while work runs", "s", said["seconds"], bar=20, atleast=False)
 
 

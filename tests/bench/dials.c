@@ -2,7 +2,7 @@
  *
  *   dials client --url URL [--credential FILE] -n N   N dials of a client, one after the other: the median
  *   dials bare   --url URL -n N                       the same, connected and closed without a word
- *   dials daemons --url URL --credential FILE -n N    N daemons of one slot that are enlisted and do nothing more
+ *   dials daemons --url URL --credential FILE -n N    N daemons of one slot, whose tasks are done the moment they come
  *
  * Prints a line of JSON; `daemons` then stays until its standard input ends. */
 #include "bench/floor.h"
@@ -25,8 +25,8 @@ typedef struct dials {
 typedef struct one { /* a daemon */
   dials *all;
   net_conn *c;
-  atomic_bool due; /* a heartbeat, or at first DAEMON, is to be sent */
-  bool introduced;
+  pthread_mutex_t lock;
+  hato__buf out;
 } one;
 
 static void die(const char *what, const char *why) {
@@ -73,29 +73,46 @@ static void one_by_one(dials *d, void (*way)(dials *)) {
 
 /* ---- daemons ---- */
 
+/* What an empty function comes to. */
+static void done(one *o, const uint8_t *body, uint32_t len) {
+  hato_error err;
+  proto_assign a;
+  proto_results_writer w;
+  if (proto_assign_decode(&a, body, len, &err) != HATO_OK) die("ASSIGN", err.text);
+  proto_run run = {.first = a.first, .count = a.count, .attempt = a.attempt};
+  proto_runs_encode(&o->out, PROTO_STARTED, &run, 1);
+  proto_results_begin(&w, &o->out);
+  for (uint64_t i = 0; i < a.count; i++) {
+    proto_result r = {.task = a.first + i, .attempt = a.attempt, .flags = PROTO_RESULT_USAGE, .wall_ns = 1000};
+    if (!proto_results_room(&w, proto_result_size(&r))) {
+      proto_results_end(&w);
+      proto_results_begin(&w, &o->out);
+    }
+    proto_results_add(&w, &r);
+  }
+  proto_results_end(&w);
+}
+
 static hato_status on_frame(void *owner, net_conn *c, const net_frame *f, hato_error *err) {
   one *o = owner;
   (void)err;
+  pthread_mutex_lock(&o->lock);
   if (f->type == PROTO_ENLISTED) o->all->enlisted++;
-  if (f->type == PROTO_HEARTBEAT) {
-    o->due = true;
-    net_wake(c);
-  }
+  if (f->type == PROTO_ASSIGN) done(o, f->body, f->len);
+  if (f->type == PROTO_HEARTBEAT) proto_heartbeat_encode(&o->out);
+  if (f->type == PROTO_TAKE) proto_runs_encode(&o->out, PROTO_TAKEN, NULL, 0); /* all that it has is done */
+  pthread_mutex_unlock(&o->lock);
+  net_wake(c);
   return HATO_OK;
 }
 
 static void on_fill(void *owner, net_conn *c, net_out *out) {
   one *o = owner;
   (void)c;
-  if (!atomic_exchange(&o->due, false)) return;
-  proto_daemon me = {.instance = 1, .slots = 1, .cores = 1, .pid = (uint32_t)getpid(), .host = "bench", .host_len = 5,
-                     .version = "bench", .version_len = 5};
-  me.id = ((uint64_t)getpid() << 32) + (uint64_t)(uintptr_t)o;
-  if (o->introduced)
-    proto_heartbeat_encode(&out->bytes);
-  else
-    proto_daemon_encode(&out->bytes, &me), proto_drain_encode(&out->bytes, false); /* it takes no tasks */
-  o->introduced = true;
+  pthread_mutex_lock(&o->lock);
+  hato__buf_append(&out->bytes, o->out.data, o->out.len);
+  hato__buf_free(&o->out);
+  pthread_mutex_unlock(&o->lock);
 }
 
 static void on_closed(void *owner, net_conn *c, hato_status why, const char *words) {
@@ -107,8 +124,11 @@ static void *dial_some(void *arg) {
   dials *d = arg;
   while (d->begun++ < d->n) {
     one *o = calloc(1, sizeof *o);
-    *o = (one){.all = d, .c = dial(d, PROTO_ROLE_DAEMON)};
-    o->due = true;
+    *o = (one){.all = d, .c = dial(d, PROTO_ROLE_DAEMON), .lock = PTHREAD_MUTEX_INITIALIZER};
+    proto_daemon me = {.instance = 1, .slots = 1, .cores = 1, .pid = (uint32_t)getpid(), .host = "bench", .host_len = 5,
+                       .version = "bench", .version_len = 5};
+    me.id = ((uint64_t)getpid() << 32) + (uint64_t)(uintptr_t)o;
+    proto_daemon_encode(&o->out, &me);
     net_start(o->c, &ops, o);
     net_wake(o->c);
   }
