@@ -269,6 +269,7 @@ bool dispatcher_credentials_certificate(dispatcher *d, hato__certificate *out, b
 hato_status dispatcher_credentials_renew(dispatcher *d, proto_role role, uint64_t id, hato_error *err) {
   uint8_t secret[HATO__SECRET_BYTES];
   hato_status st = HATO_OK;
+  hato_error why = {0};
   hato__random(secret, sizeof secret);
   pthread_mutex_lock(&d->credentials.files);
   lock(d);
@@ -282,8 +283,11 @@ hato_status dispatcher_credentials_renew(dispatcher *d, proto_role role, uint64_
   unlock(d);
   explicit_bzero(secret, sizeof secret);
   if (!there) st = hato__fail(err, HATO_STATE, "launch %llu has no credential, or no longer", (unsigned long long)id);
-  if (on_file && (id != 0 || d->credentials.published)) st = write_file(d, role, id, err);
+  if (on_file && (id != 0 || d->credentials.published)) st = write_file(d, role, id, &why);
   pthread_mutex_unlock(&d->credentials.files);
+  if (st && there)
+    return hato__fail(err, st, "it is renewed and the old secret admits nobody, but its file could not be written: %s",
+                      why.text);
   return st;
 }
 
