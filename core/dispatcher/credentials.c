@@ -38,23 +38,21 @@ static void drop(dispatcher *d, issued *c) {
   free(c);
 }
 
-bool dispatcher_credentials_secret(void *arg, proto_role role, uint64_t id, uint8_t secret[HATO__SECRET_BYTES]) {
-  dispatcher *d = arg;
+/* secret: NULL, if it is not wanted. */
+static bool is_valid(dispatcher *d, proto_role role, uint64_t id, uint8_t *secret) {
   lock(d);
   const issued *c = find(d, role, id);
   bool valid = c && !c->revoked;
-  if (valid) memcpy(secret, c->it->secret, HATO__SECRET_BYTES);
+  if (valid && secret) memcpy(secret, c->it->secret, HATO__SECRET_BYTES);
   unlock(d);
   return valid;
 }
 
-bool dispatcher_credentials_valid(dispatcher *d, proto_role role, uint64_t id) {
-  lock(d);
-  const issued *c = find(d, role, id);
-  bool valid = c && !c->revoked;
-  unlock(d);
-  return valid;
+bool dispatcher_credentials_secret(void *d, proto_role role, uint64_t id, uint8_t secret[HATO__SECRET_BYTES]) {
+  return is_valid(d, role, id, secret);
 }
+
+bool dispatcher_credentials_valid(dispatcher *d, proto_role role, uint64_t id) { return is_valid(d, role, id, NULL); }
 
 /* ---- making ---- */
 
@@ -127,8 +125,7 @@ static hato_status have_identity(dispatcher *d, hato_error *err) {
   hato_status st = d->guard.identity ? HATO_OK : net_identity_make(&own, err);
   if (st) return st;
   lock(d);
-  d->credentials.own = own;
-  if (own) d->guard.identity = own;
+  if (own) d->guard.identity = d->credentials.own = own;
   d->credentials.certificate = *net_identity_certificate(d->guard.identity);
   for (issued *c = d->credentials.all; c; c = c->hh.next) c->it->certificate = d->credentials.certificate;
   unlock(d);
