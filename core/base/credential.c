@@ -40,17 +40,8 @@ hato__credential *hato__credential_new(hato__role role, uint64_t id, const hato_
 
 static bool is(field f, const char *word) { return f.n == strlen(word) && memcmp(f.at, word, f.n) == 0; }
 
-/* Pairs of digits, in place: no copy of a secret is left behind. */
-static bool bytes_of(field f, uint8_t *out, size_t n) {
-  if (f.n != 2 * n) return false;
-  for (size_t i = 0; i < f.n; i++) {
-    int c = tolower((unsigned char)f.at[i]);
-    if (!isxdigit(c)) return false;
-    unsigned digit = c <= '9' ? (unsigned)(c - '0') : (unsigned)(c - 'a' + 10);
-    out[i / 2] = (uint8_t)(i % 2 ? out[i / 2] << 4 | digit : digit);
-  }
-  return true;
-}
+/* In place: no copy of a secret is left behind. */
+static bool bytes_of(field f, uint8_t *out, size_t n) { return hato__unhex_n(out, n, f.at, f.n); }
 
 static bool number_of(field f, uint64_t *out) {
   char text[24];

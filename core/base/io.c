@@ -25,6 +25,31 @@ int hato__write_all(int fd, const void *data, size_t n) {
   return 0;
 }
 
+ssize_t hato__read_upto(int fd, void *data, size_t n, bool line) {
+  char *at = data;
+  size_t got = 0;
+  while (got < n && !(line && memchr(at, '\n', got))) {
+    ssize_t r = read(fd, at + got, n - got);
+    if (r < 0 && errno == EINTR) continue;
+    if (r < 0) return -1;
+    if (r == 0) break;
+    got += (size_t)r;
+  }
+  return (ssize_t)got;
+}
+
+hato_status hato__check_secret_file(int fd, const char *what, const char *path, struct stat *st, hato_error *err) {
+  if (fstat(fd, st) < 0) return hato__fail_errno(err, "cannot look at %s%s", what, path);
+  if (!S_ISREG(st->st_mode)) return hato__fail(err, HATO_INVALID, "%s%s is not a plain file", what, path);
+  if (st->st_uid != geteuid())
+    return hato__fail(err, HATO_PERMISSION, "%s%s belongs to uid %u, not to uid %u", what, path, (unsigned)st->st_uid,
+                      (unsigned)geteuid());
+  if ((st->st_mode & 077) != 0)
+    return hato__fail(err, HATO_PERMISSION, "%s%s has mode %04o, which lets others read it; wanted 0600: chmod 600 %s",
+                      what, path, (unsigned)(st->st_mode & 07777), path);
+  return HATO_OK;
+}
+
 static hato_status read_fd(int fd, const char *path, size_t max, hato__buf *out, hato_error *err) {
   size_t got = 0;
   for (;;) {

@@ -7,10 +7,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 /* Writes all, through EINTR and partial writes (blocks). 0, or -1 with errno. */
 int hato__write_all(int fd, const void *data, size_t n);
+/* Reads up to n bytes, through EINTR and partial reads (blocks): until the end of the file or, with line, until the
+ * end of a line was among them. How many, or -1 with errno. */
+ssize_t hato__read_upto(int fd, void *data, size_t n, bool line);
+/* Checks an open file that holds a secret as ssh checks a key: a plain file of ours that others can neither read nor
+ * write. what: before its path in words, as "the key ", or "". st: what fstat said. INVALID, PERMISSION. */
+hato_status hato__check_secret_file(int fd, const char *what, const char *path, struct stat *st, hato_error *err);
 /* Reads a whole file of at most max bytes; the reader appends to out. */
 hato_status hato__read_file(const char *path, size_t max, hato__buf *out, hato_error *err);
 /* Replaces a file so that readers see the old or the new one: write, fsync, rename. */

@@ -63,15 +63,18 @@ static int hex_digit(char c) {
   return -1;
 }
 
-bool hato__unhex(void *out, size_t n, const char *hex) {
+bool hato__unhex(void *out, size_t n, const char *hex) { return hato__unhex_n(out, n, hex, strlen(hex)); }
+
+bool hato__unhex_n(void *out, size_t n, const char *hex, size_t len) {
   uint8_t *at = out;
+  if (len % 2 != 0 || len / 2 != n) return false;
   for (size_t i = 0; i < n; i++) {
     int hi = hex_digit(hex[2 * i]);
     int lo = hi < 0 ? -1 : hex_digit(hex[2 * i + 1]);
     if (lo < 0) return false;
     at[i] = (uint8_t)(hi << 4 | lo);
   }
-  return hex[2 * n] == 0;
+  return true;
 }
 
 #define LONGEST_WORD 64

@@ -30,6 +30,7 @@ bool hato__parse_duration(
 const char *hato__nearest(const char *word, const char *const *names);
 void hato__hex(char *out, const void *data, size_t n);  /* 2n+1 bytes */
 bool hato__unhex(void *out, size_t n, const char *hex); /* exactly 2n digits */
+bool hato__unhex_n(void *out, size_t n, const char *hex, size_t len); /* the same of a text that does not end with zero */
 
 /* A list of task-number ranges: "3", "1-10", "1-3,7", several joined. */
 typedef struct hato__range {

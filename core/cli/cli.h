@@ -14,6 +14,7 @@
 #include "base/str.h"
 #include "conf/conf.h"
 #include "hato/hato.h"
+#include "net/net.h"
 #include <jansson.h>
 #include <stdio.h>
 
@@ -68,6 +69,9 @@ int cli_connect(cli *c, hato_pool **pool);
 /* One request, and every line of its answer to `line` (NULL: printed as it is). Takes q's
  * reference. Returns the exit code; a refusal is said on standard error. */
 int cli_request(cli *c, hato_pool *pool, json_t *q, int (*line)(cli *c, json_t *object, void *arg), void *arg);
+/* What the row --munge says, of verbs that have it; its words, in the order that this reads. */
+#define CLI_MUNGE_WORDS ((const char *const[]){"auto", "require", "off", NULL})
+net_munge cli_munge(const cli *c);
 /* Of an answer: a whole number, 0 when there is none; a text, "" when there is none, borrowed. */
 json_int_t cli_number(const json_t *o, const char *key);
 const char *cli_text(const json_t *o, const char *key);

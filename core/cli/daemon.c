@@ -11,7 +11,7 @@ static const hato__conf_row rows[] = {
     {.name = "credential-file", .type = HATO__CONF_STRING, .metavar = "FILE",
      .help = "The file with its credential; - reads it from standard input. Default: the variable HATO_CREDENTIAL. Of daemons "
              "started by hand it is daemon.credential in the session's folder."},
-    {.name = "munge", .type = HATO__CONF_ENUM, .def = "auto", .names = (const char *const[]){"auto", "require", "off", NULL},
+    {.name = "munge", .type = HATO__CONF_ENUM, .def = "auto", .names = CLI_MUNGE_WORDS,
      .help = "Whether it and its dispatcher, reached over a network, prove themselves by MUNGE besides: where both have it, "
              "always (it goes to no other), or never (it is refused where that is required)."},
     {.name = "slots", .type = HATO__CONF_INT, .def = "0", .min = 0, .max = 65536,
@@ -80,12 +80,11 @@ static char **urls_of(cli *c, size_t *n) {
 }
 
 static int run(cli *c) {
-  static const net_munge munges[] = {NET_MUNGE_AUTO, NET_MUNGE_REQUIRE, NET_MUNGE_OFF};
   static const topo_bind binds[] = {TOPO_BIND_AUTO, TOPO_BIND_CORE, TOPO_BIND_NONE};
   daemon_options o = {0};
   hato_error err = {0};
   o.credential = hato__conf_get_str(c->conf, "credential-file");
-  o.munge = munges[hato__conf_get_enum(c->conf, "munge")];
+  o.munge = cli_munge(c);
   o.slots = (unsigned)hato__conf_get_int(c->conf, "slots");
   o.bind = binds[hato__conf_get_enum(c->conf, "bind")];
   o.share_of = (unsigned)hato__conf_get_int(c->conf, "share");

@@ -29,13 +29,17 @@ static int check_certificate(cli *c) {
   return CLI_OK;
 }
 
+net_munge cli_munge(const cli *c) {
+  static const net_munge munge[] = {NET_MUNGE_AUTO, NET_MUNGE_REQUIRE, NET_MUNGE_OFF};
+  return munge[hato__conf_get_enum(c->conf, "munge")];
+}
+
 int cli_network(cli *c, dispatcher_network *n) {
   static const dispatcher_tls tls[] = {DISPATCHER_TLS_AUTO, DISPATCHER_TLS_ALWAYS, DISPATCHER_TLS_NEVER};
-  static const net_munge munge[] = {NET_MUNGE_AUTO, NET_MUNGE_REQUIRE, NET_MUNGE_OFF};
   const char *text = hato__conf_get_str(c->conf, "port");
   *n = (dispatcher_network){.dial_hosts = hato__conf_get_list(c->conf, "dial-host", NULL),
                             .interfaces = hato__conf_get_list(c->conf, "interface", NULL),
-                            .munge = munge[hato__conf_get_enum(c->conf, "munge")],
+                            .munge = cli_munge(c),
                             .tls = tls[hato__conf_get_enum(c->conf, "tls")]};
   if (!text || parse(text, &n->port_low, &n->port_high)) return check_certificate(c);
   return cli_fail(c, CLI_USAGE, "--port is \"%s\"; a port of 1 to 65535 or a range of them, as 6000-6010, was wanted", text);

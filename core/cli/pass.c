@@ -1,9 +1,9 @@
 /* The pass phrase of an encrypted key: from a file that only we can read, or from the terminal; never from an
  * argument or the environment. */
+#include "base/io.h"
 #include "base/secret.h"
 #include "cli/serve.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,14 +14,9 @@
 
 /* The first line of what fd gives; the end of the line is cut off. */
 static hato_status read_line(int fd, const char *where, char *buf, size_t n, hato_error *err) {
-  size_t len = 0;
-  ssize_t r = 1;
-  while (r > 0 && len < n && !memchr(buf, '\n', len)) {
-    r = read(fd, buf + len, n - len);
-    if (r < 0 && errno == EINTR) r = 1;
-    else if (r > 0) len += (size_t)r;
-  }
+  ssize_t r = hato__read_upto(fd, buf, n, true);
   if (r < 0) return hato__fail_errno(err, "cannot read the pass phrase of %s", where);
+  size_t len = (size_t)r;
   char *end = memchr(buf, '\n', len);
   if (!end && len == n) return hato__fail(err, HATO_TOO_LARGE, "the pass phrase of %s is longer than %zu bytes", where, n - 1);
   buf[end ? (size_t)(end - buf) : len] = 0;

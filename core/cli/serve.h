@@ -52,7 +52,7 @@ int cli_pass_phrase(cli *c, int *fd);
        .help = "The file whose first line is the key's pass phrase. Default: it is asked for at the terminal."},       \
       {.name = "munge",                                                                                                \
        .type = HATO__CONF_ENUM,                                                                                        \
-       .names = (const char *const[]){"auto", "require", "off", NULL},                                                 \
+       .names = CLI_MUNGE_WORDS,                                                                                       \
        .def = "auto",                                                                                                  \
        .help = "Whether peers over a network prove themselves by MUNGE besides their credential: where both ends "    \
                "have it, always, or never."},                                                                         \

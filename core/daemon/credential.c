@@ -1,27 +1,21 @@
 /* The daemon's credential: from a file, standard input or the environment, never from
  * an argument list. */
 #include "base/error.h"
+#include "base/io.h"
 #include "base/secret.h"
 #include "daemon/state.h"
 #include "session/session.h"
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 /* Up to the end of a line: who hands it over may keep the other end open. */
 static hato_status of_input(hato__credential **out, hato_error *err) {
-  size_t len = 0;
-  ssize_t n = 1;
   char *text = hato__secret_alloc(HATO__CREDENTIAL_TEXT);
   if (!text) return hato__fail(err, HATO_NO_MEMORY, "no memory for a credential");
-  while (n > 0 && len < HATO__CREDENTIAL_TEXT && !memchr(text, '\n', len)) {
-    n = read(STDIN_FILENO, text + len, HATO__CREDENTIAL_TEXT - len);
-    if (n < 0 && errno == EINTR) n = 1;
-    else if (n > 0) len += (size_t)n;
-  }
+  ssize_t n = hato__read_upto(STDIN_FILENO, text, HATO__CREDENTIAL_TEXT, true);
   hato_status st = n < 0 ? hato__fail_errno(err, "the credential of standard input")
-                         : hato__credential_parse(text, len, "standard input", out, err);
+                         : hato__credential_parse(text, (size_t)n, "standard input", out, err);
   hato__secret_free(text, HATO__CREDENTIAL_TEXT);
   return st;
 }

@@ -4,7 +4,6 @@
 #include "base/secret.h"
 #include "base/str.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <mbedtls/asn1write.h>
@@ -154,35 +153,16 @@ typedef struct reading {
   mbedtls_pk_context pk;
 } reading;
 
-static hato_status check_key_file(int fd, const char *path, hato_error *err) {
-  struct stat st;
-  if (fstat(fd, &st) < 0) return hato__fail_errno(err, "cannot look at the key %s", path);
-  if (!S_ISREG(st.st_mode)) return hato__fail(err, HATO_INVALID, "the key %s is not a plain file", path);
-  if (st.st_uid != geteuid())
-    return hato__fail(err, HATO_PERMISSION, "the key %s belongs to uid %u, not to uid %u", path,
-                      (unsigned)st.st_uid, (unsigned)geteuid());
-  if ((st.st_mode & 077) != 0)
-    return hato__fail(err, HATO_PERMISSION, "the key %s has mode %04o, which lets others read it; wanted 0600: chmod 600 %s",
-                      path, (unsigned)(st.st_mode & 07777), path);
-  if (st.st_size >= (off_t)KEY_MOST)
-    return hato__fail(err, HATO_TOO_LARGE, "the key %s has %jd bytes, want less than %u", path,
-                      (intmax_t)st.st_size, KEY_MOST);
-  return HATO_OK;
-}
-
 static hato_status read_key_file(const char *path, char *text, hato_error *err) {
   /* O_NONBLOCK: a fifo in its place must not hang us. */
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   if (fd < 0) return hato__fail_errno(err, "cannot open the key %s", path);
-  hato_status st = check_key_file(fd, path, err);
-  size_t n = 0;
-  while (st == HATO_OK && n < KEY_MOST - 1) {
-    ssize_t r = read(fd, text + n, KEY_MOST - 1 - n);
-    if (r < 0 && errno == EINTR) continue;
-    if (r < 0) st = hato__fail_errno(err, "cannot read the key %s", path);
-    if (r <= 0) break;
-    n += (size_t)r;
-  }
+  struct stat file;
+  hato_status st = hato__check_secret_file(fd, "the key ", path, &file, err);
+  if (st == HATO_OK && file.st_size >= (off_t)KEY_MOST)
+    st = hato__fail(err, HATO_TOO_LARGE, "the key %s has %jd bytes, want less than %u", path, (intmax_t)file.st_size, KEY_MOST);
+  if (st == HATO_OK && hato__read_upto(fd, text, KEY_MOST - 1, false) < 0)
+    st = hato__fail_errno(err, "cannot read the key %s", path);
   close(fd);
   return st;
 }

@@ -12,37 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static hato_status check_file(int fd, const char *path, hato_error *err) {
-  struct stat st;
-  if (fstat(fd, &st) < 0) return hato__fail_errno(err, "cannot look at %s", path);
-  if (!S_ISREG(st.st_mode)) return hato__fail(err, HATO_INVALID, "%s is not a plain file", path);
-  if (st.st_uid != geteuid()) {
-    return hato__fail(err, HATO_PERMISSION, "%s belongs to uid %u, not to uid %u", path, (unsigned)st.st_uid,
-                      (unsigned)geteuid());
-  }
-  if ((st.st_mode & 077) != 0) {
-    return hato__fail(err, HATO_PERMISSION,
-                      "%s has mode %04o, which lets others read it; wanted 0600: chmod 600 %s", path,
-                      (unsigned)(st.st_mode & 07777), path);
-  }
-  return HATO_OK;
-}
-
-/* Of at most n bytes; the text is whole if it is shorter. */
-static hato_status read_text(int fd, const char *path, char *text, size_t n, size_t *len, hato_error *err) {
-  *len = 0;
-  while (*len < n) {
-    ssize_t r = read(fd, text + *len, n - *len);
-    if (r < 0 && errno == EINTR) continue;
-    if (r < 0) return hato__fail_errno(err, "cannot read %s", path);
-    if (r == 0) break;
-    *len += (size_t)r;
-  }
-  return HATO_OK;
-}
-
 hato_status hato__credential_read(const char *path, hato__credential **out, hato_error *err) {
-  size_t len;
+  struct stat st;
+  ssize_t len = 0;
   *out = NULL;
   hato__error_clear(err);
   char *text = hato__secret_alloc(HATO__CREDENTIAL_TEXT);
@@ -53,9 +25,11 @@ hato_status hato__credential_read(const char *path, hato__credential **out, hato
   if (fd < 0 && errno == ELOOP)
     rc = hato__fail(err, HATO_PERMISSION, "%s is a symbolic link; wanted the credential's file itself", path);
   else
-    rc = fd < 0 ? hato__fail_errno(err, "cannot open the credential %s", path) : check_file(fd, path, err);
-  if (rc == HATO_OK) rc = read_text(fd, path, text, HATO__CREDENTIAL_TEXT, &len, err);
-  if (rc == HATO_OK) rc = hato__credential_parse(text, len, path, out, err);
+    rc = fd < 0 ? hato__fail_errno(err, "cannot open the credential %s", path) : hato__check_secret_file(fd, "", path, &st, err);
+  /* Whole, if it is shorter. */
+  if (rc == HATO_OK && (len = hato__read_upto(fd, text, HATO__CREDENTIAL_TEXT, false)) < 0)
+    rc = hato__fail_errno(err, "cannot read %s", path);
+  if (rc == HATO_OK) rc = hato__credential_parse(text, (size_t)len, path, out, err);
   if (fd >= 0) close(fd);
   hato__secret_free(text, HATO__CREDENTIAL_TEXT);
   return rc;
