@@ -7,12 +7,7 @@
 #include <unistd.h>
 
 static const hato__conf_row rows[] = {
-    {.name = "command",
-     .type = HATO__CONF_OPERANDS,
-     .metavar = "COMMAND",
-     .min = 1,
-     .max = -1,
-     .help = "What to run; {} stands for the input."},
+    COMMAND_ROW("What to run; {} stands for the input."),
     {.name = "arg-file",
      .short_name = 'a',
      .type = HATO__CONF_STRING,

@@ -14,12 +14,7 @@
 #include <unistd.h>
 
 static const hato__conf_row rows[] = {
-    {.name = "command",
-     .type = HATO__CONF_OPERANDS,
-     .metavar = "COMMAND",
-     .min = 1,
-     .max = -1,
-     .help = "What to run."},
+    COMMAND_ROW("What to run."),
     {.name = "stdin",
      .type = HATO__CONF_STRING,
      .metavar = "FILE",

@@ -8,12 +8,7 @@
 #include <string.h>
 
 static const hato__conf_row rows[] = {
-    {.name = "command",
-     .type = HATO__CONF_OPERANDS,
-     .metavar = "COMMAND",
-     .min = 1,
-     .max = -1,
-     .help = "What to run."},
+    COMMAND_ROW("What to run."),
     {.name = "array",
      .type = HATO__CONF_STRING,
      .metavar = "FIRST-LAST[:STEP]",

@@ -5,6 +5,10 @@
 
 #include "cli/cli.h"
 
+/* The first of the rows of a verb that makes tasks. */
+#define COMMAND_ROW(what) \
+  {.name = "command", .type = HATO__CONF_OPERANDS, .metavar = "COMMAND", .min = 1, .max = -1, .help = what}
+
 #define TASK_ROWS                                                                                           \
   {.type = HATO__CONF_HEADING, .help = "Tasks"},                                                            \
       {.name = "timeout",                                                                                   \
