@@ -2,10 +2,10 @@
 #include "launchers/keeper.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/thread.h"
 
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -536,16 +536,8 @@ launchers__keeper *launchers__keeper_create(launchers *h, const char *name, cons
   k->path = path != NULL ? strdup(path) : NULL;
   k->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   k->abort_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  int rc = -1;
-  if (k->name != NULL && (path == NULL || k->path != NULL) && k->wake_fd >= 0 && k->abort_fd >= 0) {
-    /* The handlers of a host program must not run on our threads. */
-    sigset_t all, before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&k->thread, NULL, keep, k);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-  }
-  if (rc == 0) return k;
+  bool whole = k->name != NULL && (path == NULL || k->path != NULL) && k->wake_fd >= 0 && k->abort_fd >= 0;
+  if (whole && hato__thread_start(&k->thread, 0, keep, k) == 0) return k;
   (void)hato__fail(err, HATO_SYSTEM, "no thread or descriptors for launcher %s", name);
   launchers__keeper_free(k);
   return NULL;

@@ -2,6 +2,8 @@
  * without holding up the connection. It is started when there is something for it. */
 #include "client/internal.h"
 
+#include "base/thread.h"
+
 static job *take(hato_pool *p) {
   pthread_mutex_lock(&p->helper_lock);
   while (!p->jobs && !p->helper_stop) pthread_cond_wait(&p->helper_work, &p->helper_lock);
@@ -27,7 +29,7 @@ bool client_helper_add(hato_pool *p, job *j) {
   pthread_mutex_lock(&p->helper_lock);
   if (!p->helper_runs && !p->helper_stop) {
     client_pool_ref(p);
-    p->helper_runs = client_pool_thread(&p->helper, run, p) != NULL;
+    p->helper_runs = hato__thread_start(&p->helper, 0, run, p) == 0;
     if (!p->helper_runs) client_pool_unref(p);
   }
   bool ok = p->helper_runs && !p->helper_stop;

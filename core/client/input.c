@@ -2,6 +2,8 @@
  * as much as there is credit for. */
 #include "client/internal.h"
 
+#include "base/thread.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -167,7 +169,7 @@ static bool reader_start(hato_pool *p) {
   if (p->reader_fd < 0) p->reader_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (p->reader_fd < 0) return false;
   client_pool_ref(p);
-  p->reader_runs = client_pool_thread(&p->reader, run, p) != NULL;
+  p->reader_runs = hato__thread_start(&p->reader, 0, run, p) == 0;
   if (!p->reader_runs) client_pool_unref(p);
   return p->reader_runs;
 }

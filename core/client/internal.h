@@ -327,7 +327,6 @@ void client_pool_changed(hato_pool *p); /* with the lock */
 /* Waits on `changed`; false: the time has come. With the lock. */
 bool client_pool_await(hato_pool *p, uint64_t until);
 hato_status client_pool_start(hato_pool *p, hato_error *err); /* says CLIENT, in p->conn */
-pthread_t *client_pool_thread(pthread_t *t, void *(*run)(void *), void *arg); /* signals blocked; NULL: could not */
 /* The last thing but client_pool_unref that a thread does. */
 void client_pool_thread_over(hato_pool *p, bool *over);
 /* Joins one that is over within the time; else lets it go on by itself. */

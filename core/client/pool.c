@@ -3,7 +3,6 @@
 
 #include "base/version.h"
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -37,16 +36,6 @@ bool client_pool_await(hato_pool *p, uint64_t until) {
   }
   p->waiters--;
   return rv != ETIMEDOUT;
-}
-
-/* The host's signal handlers are never to run on a thread of ours. */
-pthread_t *client_pool_thread(pthread_t *t, void *(*run)(void *), void *arg) {
-  sigset_t all, old;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &old);
-  int rv = pthread_create(t, NULL, run, arg);
-  pthread_sigmask(SIG_SETMASK, &old, NULL);
-  return rv == 0 ? t : NULL;
 }
 
 void client_pool_thread_over(hato_pool *p, bool *over) {

@@ -2,7 +2,8 @@
  * idle session. It sleeps until the next of them and is woken when a nearer one appears. */
 #include "dispatcher/internal.h"
 
-#include <signal.h>
+#include "base/thread.h"
+
 #include <stdatomic.h>
 #include <string.h>
 
@@ -99,13 +100,9 @@ void dispatcher_clock_soon(dispatcher *d) {
 }
 
 hato_status dispatcher_clock_start(dispatcher *d, hato_error *err) {
-  sigset_t all, old;
   d->next_beat = hato__now() + d->heartbeat_ms * HATO__MS;
   d->next_sweep = hato__now() + SWEEP_NS;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &old);
-  int e = pthread_create(&d->clock, NULL, clock_thread, d);
-  pthread_sigmask(SIG_SETMASK, &old, NULL);
+  int e = hato__thread_start(&d->clock, 0, clock_thread, d);
   if (e) return hato__fail(err, HATO_SYSTEM, "no thread for the dispatcher's clock: %s", strerror(e));
   d->clock_runs = true;
   return HATO_OK;

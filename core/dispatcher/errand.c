@@ -1,7 +1,7 @@
 /* Requests of clients that block (they load modules, read and write files): each has a thread of its own. */
 #include "dispatcher/internal.h"
 
-#include <signal.h>
+#include "base/thread.h"
 
 bool dispatcher_errand_open(errand *e, client *c, uint32_t token) {
   dispatcher *d = c->peer.d;
@@ -46,19 +46,10 @@ static void *thread(void *arg) {
 }
 
 void dispatcher_errand_go(errand *e) {
-  pthread_t t;
-  pthread_attr_t attr;
-  sigset_t all, old;
   hato_error err = {0};
-  sigfillset(&all);
-  pthread_attr_init(&attr);
-  pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-  pthread_sigmask(SIG_SETMASK, &all, &old);
-  bool ok = pthread_create(&t, &attr, thread, e) == 0;
-  pthread_sigmask(SIG_SETMASK, &old, NULL);
-  pthread_attr_destroy(&attr);
-  if (ok) return;
-  hato__fail(&err, HATO_SYSTEM, "no thread for a request");
+  int failed = hato__thread_start(NULL, 0, thread, e);
+  if (failed == 0) return;
+  hato__fail(&err, HATO_SYSTEM, "no thread for a request: %s", strerror(failed));
   dispatcher_errand_fail(e, &err);
   dispatcher_errand_close(e);
 }

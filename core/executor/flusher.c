@@ -1,10 +1,10 @@
 /* A thread that sends the results which would wait behind a long call, and notices that the
  * daemon has gone while the main thread is inside a function. It sleeps until it is armed. */
 #include "base/clock.h"
+#include "base/thread.h"
 #include "executor/state.h"
 
 #include <poll.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -62,15 +62,7 @@ static void *run(void *arg) {
 bool executor_flusher_start(executor *x) {
   x->link.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (x->link.wake < 0) return false;
-  sigset_t all, before;
-  pthread_attr_t attr;
-  if (pthread_attr_init(&attr) != 0) return false;
-  (void)pthread_attr_setstacksize(&attr, STACK_SIZE);
-  (void)sigfillset(&all);
-  (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-  x->caller.flushing = pthread_create(&x->caller.flusher, &attr, run, x) == 0;
-  (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-  (void)pthread_attr_destroy(&attr);
+  x->caller.flushing = hato__thread_start(&x->caller.flusher, STACK_SIZE, run, x) == 0;
   return x->caller.flushing;
 }
 

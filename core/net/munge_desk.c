@@ -3,9 +3,8 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/thread.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -62,11 +61,7 @@ static void *desk_thread(void *arg) {
 /* False: there is no thread at all. */
 static bool staff(net__munge_desk *desk) {
   if (desk->waiting < desk->idle || desk->threads == NET_MUNGE_DESK_THREADS) return true;
-  sigset_t all, before;
-  sigfillset(&all); /* a host's handlers do not run here */
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  if (pthread_create(&desk->thread[desk->threads], NULL, desk_thread, desk) == 0) desk->threads++;
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (hato__thread_start(&desk->thread[desk->threads], 0, desk_thread, desk) == 0) desk->threads++;
   return desk->threads > 0;
 }
 

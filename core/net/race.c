@@ -5,11 +5,11 @@
 #include "net/dial.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -108,20 +108,12 @@ static void *run(void *arg) {
 static void begin(runner *r) {
   race *c = r->race;
   hato_error err = {0};
-  pthread_attr_t attr;
-  sigset_t all, before;
   hato_status st = net__dial_open(&r->dial, r->dial.url, c->o->role, c->o->auth, &err);
   if (st == HATO_OK) {
     pthread_mutex_lock(&c->lock);
     c->running++;
     pthread_mutex_unlock(&c->lock);
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, STACK_BYTES);
-    sigfillset(&all); /* a host's handlers do not run here */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int e = pthread_create(&r->thread, &attr, run, r);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attr);
+    int e = hato__thread_start(&r->thread, STACK_BYTES, run, r);
     r->begun = e == 0;
     if (e != 0) st = hato__fail(&err, HATO_SYSTEM, "no thread to dial with: %s", strerror(e));
   }
