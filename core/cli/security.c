@@ -3,6 +3,7 @@
 #include "cli/table.h"
 
 #include "base/clock.h"
+#include "base/url.h"
 
 #include <string.h>
 
@@ -96,11 +97,6 @@ static void add_who(cli_table *t, const json_t *p) {
                   (long long)cli_number(p, "pid"));
 }
 
-static bool from_here(const json_t *p) {
-  const char *a = cli_text(p, "address");
-  return strncmp(a, "127.", 4) == 0 || strncmp(a, "[::1]", 5) == 0;
-}
-
 static void add_proof(cli_table *t, const json_t *p) {
   char credential[64] = "";
   const char *munge = yes(p, "munge") ? ", MUNGE" : "";
@@ -126,7 +122,7 @@ static void print_connected(const json_t *o) {
     add_who(&t, p);
     cli_table_add(&t, "%s", cli_text(p, "address"));
     cli_table_add(&t, "%s", since(p, s, sizeof s));
-    cli_table_add(&t, "%s", yes(p, "encrypted") ? "TLS" : yes(p, "local") ? "-" : from_here(p) ? "no" : "NOT ENCRYPTED");
+    cli_table_add(&t, "%s", yes(p, "encrypted") ? "TLS" : yes(p, "local") ? "-" : hato__is_loopback(cli_text(p, "address")) ? "no" : "NOT ENCRYPTED");
     add_proof(&t, p);
   }
   printf("\n");

@@ -1,6 +1,7 @@
 /* Finding the dispatcher of a session, or one by url, and dialling it. */
 #include "client/internal.h"
 
+#include "base/url.h"
 #include "session/session.h"
 #include <limits.h>
 #include <stdlib.h>

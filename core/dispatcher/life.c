@@ -1,6 +1,7 @@
 /* A dispatcher's life: create, listen, wait, stop. */
 #include "dispatcher/internal.h"
 
+#include "base/url.h"
 #include "sched/launches.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,18 +104,15 @@ hato_status dispatcher_listeners_add(dispatcher *d, net_listener *const *l, unsi
   return st;
 }
 
-static bool is_socket(const char *url) {
-  return strncmp(url, "ipc://", 6) == 0 || strncmp(url, "unix://", 7) == 0 || strncmp(url, "abstract://", 11) == 0;
-}
-
 hato_status dispatcher_listen(dispatcher *d, const char *url, hato_error *err) {
   net_listener *l = NULL;
-  hato_status st = is_socket(url) ? HATO_OK : dispatcher_credentials_publish(d, err);
+  bool socket = hato__url_scheme(url) == HATO__SCHEME_SOCKET;
+  hato_status st = socket ? HATO_OK : dispatcher_credentials_publish(d, err);
   if (!st) st = net_listen(url, &d->guard, &d->log, dispatcher_peers_admitted, d, &l, err);
   if (st) return st;
   st = dispatcher_listeners_add(d, &l, 1, err);
   if (st) net_listener_close(l);
-  if (!st && !is_socket(url)) dispatcher_ports_say(d, net_listener_url(l));
+  if (!st && !socket) dispatcher_ports_say(d, net_listener_url(l));
   return st;
 }
 

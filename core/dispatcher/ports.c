@@ -1,6 +1,7 @@
 /* Listening for daemons: the hosts and the port that the options allow. */
 #include "base/io.h"
 #include "base/str.h"
+#include "base/url.h"
 #include "dispatcher/internal.h"
 #include "session/session.h"
 
@@ -13,8 +14,7 @@
 #define ANY_PORT_TRIES 20 /* a free port of one address may be taken on another */
 
 static const char *scheme_for(const dispatcher *d, const char *host) {
-  bool loopback = strncmp(host, "127.", 4) == 0 || strcmp(host, "[::1]") == 0;
-  bool encrypt = d->tls == DISPATCHER_TLS_ALWAYS || (d->tls == DISPATCHER_TLS_AUTO && !loopback);
+  bool encrypt = d->tls == DISPATCHER_TLS_ALWAYS || (d->tls == DISPATCHER_TLS_AUTO && !hato__is_loopback(host));
   return encrypt ? "tls+tcp" : "tcp";
 }
 

@@ -1,7 +1,7 @@
 /* Who is admitted how, who was, and by what: told, and credentials renewed and revoked. */
 #include "dispatcher/internal.h"
 
-#include "session/session.h"
+#include "base/url.h"
 
 #include <stdlib.h>
 #include <string.h>

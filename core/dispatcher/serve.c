@@ -1,4 +1,5 @@
 /* A session's process: its lock, address and credential, and the signals that end it. */
+#include "base/url.h"
 #include "dispatcher/internal.h"
 #include "session/session.h"
 

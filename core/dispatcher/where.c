@@ -1,5 +1,6 @@
 #include "base/buf.h"
 #include "base/str.h"
+#include "base/url.h"
 #include "dispatcher/addresses.h"
 #include "dispatcher/internal.h"
 #include "session/session.h"
@@ -56,8 +57,9 @@ typedef struct place { /* a url of a network, in its parts */
 /* False: a socket of this machine only. */
 static bool parse(const char *url, place *p) {
   const char *host = strstr(url, "://");
-  p->encrypted = hato__url_is_encrypted(url);
-  if (!host || (!p->encrypted && strncmp(url, "tcp", 3) != 0 && strncmp(url, "ws:", 3) != 0)) return false;
+  hato__scheme kind = hato__url_scheme(url);
+  p->encrypted = hato__scheme_is_encrypted(kind);
+  if (kind == HATO__SCHEME_NONE || kind == HATO__SCHEME_SOCKET) return false;
   size_t scheme = (size_t)(host - url);
   host += 3;
   const char *end = *host == '[' ? strchr(host, ']') : host;

@@ -58,7 +58,7 @@ static void challenge(net__admission *a) {
   hato__buf reply = {0};
   proto_challenge_encode(&reply, &m);
   if (!reply.failed) memcpy(body, reply.data + PROTO_HEADER, sizeof body);
-  if (!net__transcript(a->transcript, net__is_tls(a->l->kind) ? a->l->fingerprint : NULL, a->hello, body)) reply.failed = true;
+  if (!net__transcript(a->transcript, hato__scheme_is_encrypted(a->l->kind) ? a->l->fingerprint : NULL, a->hello, body)) reply.failed = true;
   answer(a, &reply, false);
   hato__buf_free(&reply);
 }
@@ -99,8 +99,8 @@ static void hello(net__admission *a, const net_frame *f) {
   a->greeted = true;
   net__crowd_greeted(a->l, &a->place);
   memcpy(a->hello, f->body, NET_HELLO_BODY);
-  if (a->l->kind == NET_LOCAL && !is_same_user(a)) return;
-  if (a->l->kind == NET_LOCAL && m.role == PROTO_ROLE_CLIENT)
+  if (a->l->kind == HATO__SCHEME_SOCKET && !is_same_user(a)) return;
+  if (a->l->kind == HATO__SCHEME_SOCKET && m.role == PROTO_ROLE_CLIENT)
     net__welcome(a, &(proto_proof){0});
   else
     challenge(a);
@@ -219,8 +219,8 @@ void net__admission_begin(net_listener *l, nng_stream *s) {
   c->admission = a;
   c->limit = NET_ADMISSION_BODY;
   c->log = l->log;
-  c->peer.local = l->kind == NET_LOCAL;
-  c->peer.encrypted = net__is_tls(l->kind);
+  c->peer.local = l->kind == HATO__SCHEME_SOCKET;
+  c->peer.encrypted = hato__scheme_is_encrypted(l->kind);
   net__peer_address(s, c->peer.local, c->peer.address, sizeof c->peer.address);
   net__crowd_join(l, &a->place, c);
   net_start(c, &admission_ops, a);

@@ -28,7 +28,7 @@ static hato_status can_answer(const answer *a, hato_error *err) {
   if ((int)a->credential->role != (int)d->role)
     return hato__fail(err, HATO_PEER_AUTH, "%s: the credential here is a %s's; wanted a %s's", d->url,
                       hato__role_name(a->credential->role), role);
-  if (a->challenge.method == PROTO_METHOD_SECRET && d->kind != NET_LOCAL && a->policy == NET_MUNGE_REQUIRE)
+  if (a->challenge.method == PROTO_METHOD_SECRET && d->kind != HATO__SCHEME_SOCKET && a->policy == NET_MUNGE_REQUIRE)
     return hato__fail(err, HATO_PEER_AUTH, "%s: asks for no MUNGE, which is required here", d->url);
   return HATO_OK;
 }
@@ -67,7 +67,7 @@ static hato_status check_munge(answer *a, const proto_proof *welcome, hato_error
   char credential[PROTO_MUNGE_MAX + 1];
   hato_error why = {0};
   if (welcome->munge_len == 0) {
-    if (a->policy == NET_MUNGE_REQUIRE && a->d->kind != NET_LOCAL)
+    if (a->policy == NET_MUNGE_REQUIRE && a->d->kind != HATO__SCHEME_SOCKET)
       return hato__fail(err, HATO_PEER_AUTH, "%s: does not prove itself by MUNGE, which is required here", a->d->url);
     return HATO_OK;
   }
@@ -105,7 +105,7 @@ hato_status net__answer_challenge(net__dial *d, uint32_t len, hato_error *err) {
   if (st == HATO_OK) st = can_answer(&a, err);
   if (st != HATO_OK) return st;
   a.proof.id = a.credential->id;
-  if (!net__transcript(a.transcript, net__is_tls(d->kind) ? a.credential->certificate.fingerprint : NULL,
+  if (!net__transcript(a.transcript, hato__scheme_is_encrypted(d->kind) ? a.credential->certificate.fingerprint : NULL,
                        d->hello + PROTO_HEADER, d->body))
     return hato__fail(err, HATO_NO_MEMORY, "%s: no memory", d->url);
   st = add_munge(&a, err);

@@ -15,7 +15,7 @@ void net__conn_init(net_conn *c) {
   atomic_init(&c->lost, false);
 }
 
-hato_status net__conn_new(nng_stream *stream, net__kind kind, net_conn **out, hato_error *err) {
+hato_status net__conn_new(nng_stream *stream, hato__scheme kind, net_conn **out, hato_error *err) {
   *out = NULL;
   int rv = NNG_ENOMEM;
   net_conn *c = malloc(sizeof *c);
@@ -25,8 +25,8 @@ hato_status net__conn_new(nng_stream *stream, net__kind kind, net_conn **out, ha
   if (net__is_direct(kind) && (rv = nng_aio_alloc(&c->try_aio, NULL, NULL)) != 0) goto fail;
   c->stream = stream;
   c->direct = net__is_direct(kind);
-  c->ws = net__is_ws(kind);
-  c->tls = kind == NET_TLS;
+  c->ws = hato__scheme_is_ws(kind);
+  c->tls = kind == HATO__SCHEME_TLS;
   atomic_init(&c->life, 3); /* until it is closed, until it is started, the reader */
   atomic_init(&c->gate, NET_GATE_PARKED);
   *out = c;

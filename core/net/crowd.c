@@ -51,7 +51,7 @@ static void tell_to_leave(net_listener *l, net__place *p, const char *why) {
 }
 
 static uint64_t stay_of(const net_listener *l, bool silent) {
-  return !silent ? NET_GREETED_NS : l->kind == NET_TLS ? NET_HANDSHAKE_NS : NET_SILENT_NS;
+  return !silent ? NET_GREETED_NS : l->kind == HATO__SCHEME_TLS ? NET_HANDSHAKE_NS : NET_SILENT_NS;
 }
 
 /* Until so many are left, or the others are too new. */

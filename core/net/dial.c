@@ -23,9 +23,9 @@ static int connect_once(net__dial *d) {
   nng_stream_dialer *dialer = NULL;
   int rv = nng_stream_dialer_alloc(&dialer, d->url);
   if (rv != 0) return rv;
-  if (d->kind != NET_LOCAL) (void)nng_stream_dialer_set_bool(dialer, NNG_OPT_TCP_NODELAY, true);
-  if (net__is_ws(d->kind)) (void)nng_stream_dialer_set_size(dialer, NNG_OPT_WS_RECVMAXFRAME, NET_WS_FRAME);
-  if (net__is_tls(d->kind)) (void)nng_stream_dialer_set_ptr(dialer, NNG_OPT_TLS_CONFIG, d->tls);
+  if (d->kind != HATO__SCHEME_SOCKET) (void)nng_stream_dialer_set_bool(dialer, NNG_OPT_TCP_NODELAY, true);
+  if (hato__scheme_is_ws(d->kind)) (void)nng_stream_dialer_set_size(dialer, NNG_OPT_WS_RECVMAXFRAME, NET_WS_FRAME);
+  if (hato__scheme_is_encrypted(d->kind)) (void)nng_stream_dialer_set_ptr(dialer, NNG_OPT_TLS_CONFIG, d->tls);
   nng_aio_set_timeout(d->aio, time_left(d));
   nng_stream_dialer_dial(dialer, d->aio);
   nng_aio_wait(d->aio);
@@ -68,12 +68,12 @@ static hato_status connect_words(const net__dial *d, int rv, hato_error *err) {
 /* NNG 1.5 may call a socket connected that is still about to: its poller sees the hang-up of the time before
  * connect(2). What becomes of it is then told by the first transfer. */
 static bool connected(const net__dial *d) {
-  return d->kind == NET_LOCAL || net__connected(d->stream);
+  return d->kind == HATO__SCHEME_SOCKET || net__connected(d->stream);
 }
 
 /* With TLS what is posted after the peer went never completes (recv.c). */
 static void wait_for(net__dial *d) {
-  for (unsigned n = 0; d->kind == NET_TLS && !atomic_load(&d->done); n++) {
+  for (unsigned n = 0; d->kind == HATO__SCHEME_TLS && !atomic_load(&d->done); n++) {
     nanosleep(&(struct timespec){.tv_nsec = n < 50 ? 500000 : 10000000}, NULL);
     if (!atomic_load(&d->done) && !connected(d)) nng_stream_close(d->stream);
   }
@@ -97,8 +97,8 @@ static int move(net__dial *d, bool send, void *at, size_t n, nng_duration ms) {
 static int receive(net__dial *d, void *at, size_t n) {
   for (;;) {
     nng_duration left = time_left(d);
-    int rv = move(d, false, at, n, net__is_ws(d->kind) && left > LOOK_MS ? LOOK_MS : left);
-    if (rv != NNG_ETIMEDOUT || !net__is_ws(d->kind) || left <= LOOK_MS) return rv;
+    int rv = move(d, false, at, n, hato__scheme_is_ws(d->kind) && left > LOOK_MS ? LOOK_MS : left);
+    if (rv != NNG_ETIMEDOUT || !hato__scheme_is_ws(d->kind) || left <= LOOK_MS) return rv;
     rv = move(d, true, d->body, 0, time_left(d));
     if (rv != 0) return rv;
   }
@@ -116,7 +116,7 @@ static hato_status transfer(net__dial *d, bool send, void *bytes, size_t n, hato
       return hato__fail(err, HATO_TIMED_OUT, "%s: connected, but not answered in time", d->url);
     if (rv != 0 && !send && alert((uint8_t *)bytes, at))
       return hato__fail(err, HATO_PROTOCOL, "%s: who answers there speaks TLS: want %s", d->url,
-                        net__is_ws(d->kind) ? "wss" : "tls+tcp");
+                        hato__scheme_is_ws(d->kind) ? "wss" : "tls+tcp");
     if (rv == NNG_ECONNSHUT || rv == NNG_ECLOSED || rv == NNG_ECONNRESET)
       return hato__fail(err, HATO_RESET, "%s: closed before it admitted us", d->url);
     if (rv != 0) return net__fail_nng(err, rv, "%s", d->url);
@@ -177,9 +177,9 @@ static hato_status handshake(net__dial *d, hato_error *err) {
   uint64_t uid;
   uint8_t type;
   uint32_t len;
-  bool self = d->kind == NET_LOCAL && net__peer_is_self(d->stream, &uid);
+  bool self = d->kind == HATO__SCHEME_SOCKET && net__peer_is_self(d->stream, &uid);
   d->secret = d->munge = false;
-  if (d->kind == NET_LOCAL && !self)
+  if (d->kind == HATO__SCHEME_SOCKET && !self)
     return hato__fail(err, HATO_PEER_AUTH, "%s: user %" PRIu64 " listens there, not the one we are", d->url,
                       uid);
   hato_status st = say_hello(d, err);
@@ -198,10 +198,10 @@ hato_status net__dial_open(net__dial *d, const char *url, proto_role role, const
   hato_status st = net__url_check(url, &d->kind, err);
   if (st == HATO_OK) st = net__url_names_port(url, d->kind, err);
   if (st != HATO_OK || (st = net_init(err)) != HATO_OK) return st;
-  if (net__is_tls(d->kind) && (auth == NULL || auth->credential == NULL))
+  if (hato__scheme_is_encrypted(d->kind) && (auth == NULL || auth->credential == NULL))
     return hato__fail(err, HATO_PEER_AUTH, "%s: takes a %s's credential, by which the dispatcher is known, too; there is "
                                            "none here", url, hato__role_name((hato__role)role));
-  if (net__is_tls(d->kind)) st = net__tls_client(url, certificate_of(auth), &d->tls, err);
+  if (hato__scheme_is_encrypted(d->kind)) st = net__tls_client(url, certificate_of(auth), &d->tls, err);
   if (st != HATO_OK) return st;
   int rv = nng_aio_alloc(&d->aio, done, d);
   if (rv == 0) return HATO_OK;
@@ -232,9 +232,9 @@ hato_status net__dial_take(net__dial *d, net_conn **out, hato_error *err) {
   d->stream = NULL;
   if (st == HATO_OK) {
     c->peer = (net_peer){.role = d->role,
-                         .local = d->kind == NET_LOCAL,
-                         .peer_uid = d->kind == NET_LOCAL,
-                         .encrypted = net__is_tls(d->kind),
+                         .local = d->kind == HATO__SCHEME_SOCKET,
+                         .peer_uid = d->kind == HATO__SCHEME_SOCKET,
+                         .encrypted = hato__scheme_is_encrypted(d->kind),
                          .secret = d->secret,
                          .munge = d->munge};
     if (d->secret) c->peer.id = d->auth->credential->id;

@@ -6,7 +6,7 @@
 
 typedef struct net__dial {
   const char *url;
-  net__kind kind;
+  hato__scheme kind;
   proto_role role;
   const net_auth *auth;
   uint64_t deadline; /* of the attempt, clock */

@@ -14,6 +14,7 @@
 #define HATO_NET_INTERNAL_H
 
 #include "base/error.h"
+#include "base/url.h"
 #include "net/net.h"
 
 #include <nng/nng.h>
@@ -104,20 +105,17 @@ hato_status net__status(int nng);
 hato_status net__fail_nng(hato_error *err, int nng, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-typedef enum net__kind { NET_LOCAL, NET_TCP, NET_WS, NET_TLS, NET_WSS } net__kind;
-static inline bool net__is_ws(net__kind kind) { return kind == NET_WS || kind == NET_WSS; }
-static inline bool net__is_tls(net__kind kind) { return kind == NET_TLS || kind == NET_WSS; }
 /* What a send that is taken back does no harm to: with TLS it ends the connection. */
-static inline bool net__is_direct(net__kind kind) { return kind == NET_LOCAL || kind == NET_TCP; }
+static inline bool net__is_direct(hato__scheme kind) { return kind == HATO__SCHEME_SOCKET || kind == HATO__SCHEME_TCP; }
 
 /* ---- url.c ---- */
-hato_status net__url_check(const char *url, net__kind *kind, hato_error *err);
+hato_status net__url_check(const char *url, hato__scheme *kind, hato_error *err);
 /* Of one that was checked: a port to dial. */
-hato_status net__url_names_port(const char *url, net__kind kind, hato_error *err);
+hato_status net__url_names_port(const char *url, hato__scheme kind, hato_error *err);
 
 /* ---- conn.c ---- */
 /* Takes the stream, also when it fails. */
-hato_status net__conn_new(nng_stream *stream, net__kind kind, net_conn **out, hato_error *err);
+hato_status net__conn_new(nng_stream *stream, hato__scheme kind, net_conn **out, hato_error *err);
 void net__conn_init(net_conn *c);
 void net__conn_clear(net_conn *c); /* buffers and aios */
 bool net__hold(net_conn *c);       /* false: it is closing */

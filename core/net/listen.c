@@ -98,16 +98,16 @@ void net__listener_room(net_listener *l) {
 }
 
 /* The URL as peers dial it: with the port that the system chose. */
-static char *real_url(const char *url, net__kind kind, nng_stream_listener *sl) {
+static char *real_url(const char *url, hato__scheme kind, nng_stream_listener *sl) {
   int port = 0;
   nng_url *u = NULL;
-  if (kind == NET_LOCAL || nng_stream_listener_get_int(sl, NNG_OPT_TCP_BOUND_PORT, &port) != 0 || port == 0 ||
+  if (kind == HATO__SCHEME_SOCKET || nng_stream_listener_get_int(sl, NNG_OPT_TCP_BOUND_PORT, &port) != 0 || port == 0 ||
       nng_url_parse(&u, url) != 0)
     return strdup(url);
   const char *host = u->u_hostname != NULL ? u->u_hostname : "";
   bool bare6 = strchr(host, ':') != NULL && host[0] != '[';
   char *real = hato__printf("%s://%s%s%s:%d%s", u->u_scheme, bare6 ? "[" : "", host, bare6 ? "]" : "", port,
-                            net__is_ws(kind) && u->u_path != NULL ? u->u_path : "");
+                            hato__scheme_is_ws(kind) && u->u_path != NULL ? u->u_path : "");
   nng_url_free(u);
   return real;
 }
@@ -115,27 +115,27 @@ static char *real_url(const char *url, net__kind kind, nng_stream_listener *sl) 
 static hato_status open_listener(net_listener *l, const char *url, const net_identity *identity, hato_error *err) {
   int rv;
   if ((rv = nng_stream_listener_alloc(&l->sl, url)) != 0) return net__fail_nng(err, rv, "%s", url);
-  if (l->kind == NET_LOCAL) /* has no meaning for an abstract socket, and does no harm */
+  if (l->kind == HATO__SCHEME_SOCKET) /* has no meaning for an abstract socket, and does no harm */
     rv = nng_stream_listener_set_int(l->sl, NNG_OPT_IPC_PERMISSIONS, 0600);
   else
     rv = nng_stream_listener_set_bool(l->sl, NNG_OPT_TCP_NODELAY, true);
-  if (net__is_ws(l->kind)) /* what a stranger may have us hold */
+  if (hato__scheme_is_ws(l->kind)) /* what a stranger may have us hold */
     (void)nng_stream_listener_set_size(l->sl, NNG_OPT_WS_RECVMAXFRAME, NET_WS_FRAME);
   if (rv != 0 && rv != NNG_ENOTSUP) return net__fail_nng(err, rv, "%s", url);
-  if (net__is_tls(l->kind) && (rv = nng_stream_listener_set_ptr(l->sl, NNG_OPT_TLS_CONFIG, identity->tls)) != 0)
+  if (hato__scheme_is_encrypted(l->kind) && (rv = nng_stream_listener_set_ptr(l->sl, NNG_OPT_TLS_CONFIG, identity->tls)) != 0)
     return net__fail_nng(err, rv, "%s", url);
   if ((rv = nng_aio_alloc(&l->accept, accepted, l)) != 0 || (rv = nng_aio_alloc(&l->tick, ticked, l)) != 0)
     return net__fail_nng(err, rv, "%s", url);
   if ((rv = nng_stream_listener_listen(l->sl)) != 0)
     return net__fail_nng(err, rv, "cannot listen on %s", url);
-  if (l->kind != NET_LOCAL) net__backlog_lengthen(l->sl);
+  if (l->kind != HATO__SCHEME_SOCKET) net__backlog_lengthen(l->sl);
   l->url = real_url(url, l->kind, l->sl);
   return l->url != NULL ? HATO_OK : hato__fail(err, HATO_NO_MEMORY, "%s: no memory", url);
 }
 
 /* Over a network peers are asked for MUNGE, if it is there. */
 static hato_status open_munge(net_listener *l, hato_error *err) {
-  if (l->kind == NET_LOCAL || l->guard.munge == NET_MUNGE_OFF) return HATO_OK;
+  if (l->kind == HATO__SCHEME_SOCKET || l->guard.munge == NET_MUNGE_OFF) return HATO_OK;
   l->munge_runs = net__munge_runs();
   if (l->guard.munge == NET_MUNGE_REQUIRE && !l->munge_runs)
     return hato__fail(err, HATO_UNREACHABLE, "MUNGE is required, and no munged answers on this machine");
@@ -146,12 +146,12 @@ static hato_status open_munge(net_listener *l, hato_error *err) {
 hato_status net_listen(const char *url, const net_guard *guard, const hato__log *log, net_admitted *admitted,
                        void *arg, net_listener **out, hato_error *err) {
   *out = NULL;
-  net__kind kind;
+  hato__scheme kind;
   hato_status st = net__url_check(url, &kind, err);
   if (st != HATO_OK || (st = net_init(err)) != HATO_OK) return st;
-  if (kind != NET_LOCAL && (guard == NULL || guard->find == NULL))
+  if (kind != HATO__SCHEME_SOCKET && (guard == NULL || guard->find == NULL))
     return hato__fail(err, HATO_INVALID, "%s: to listen on a network takes credentials, there are none", url);
-  if (net__is_tls(kind) && guard->identity == NULL)
+  if (hato__scheme_is_encrypted(kind) && guard->identity == NULL)
     return hato__fail(err, HATO_INVALID, "%s: TLS takes a certificate, there is none", url);
   net_listener *l = calloc(1, sizeof *l);
   if (l == NULL) return hato__fail(err, HATO_NO_MEMORY, "%s: no memory", url);
@@ -165,7 +165,7 @@ hato_status net_listen(const char *url, const net_guard *guard, const hato__log 
   net__refusals_init(l);
   st = open_munge(l, err);
   if (st == HATO_OK) st = open_listener(l, url, l->guard.identity, err);
-  if (st == HATO_OK && net__is_tls(kind)) memcpy(l->fingerprint, net_identity_fingerprint(l->guard.identity), sizeof l->fingerprint);
+  if (st == HATO_OK && hato__scheme_is_encrypted(kind)) memcpy(l->fingerprint, net_identity_fingerprint(l->guard.identity), sizeof l->fingerprint);
   l->guard.identity = NULL; /* we have what we need of it */
   if (st != HATO_OK) {
     net_listener_close(l);
@@ -181,8 +181,8 @@ const char *net_listener_url(const net_listener *l) { return l->url; }
 net_asks net_listener_asks(const net_listener *l) {
   static const net_munge besides[] = {
       [PROTO_METHOD_SECRET] = NET_MUNGE_OFF, [PROTO_METHOD_MAY_MUNGE] = NET_MUNGE_AUTO, [PROTO_METHOD_MUNGE] = NET_MUNGE_REQUIRE};
-  return (net_asks){.local = l->kind == NET_LOCAL,
-                    .encrypted = net__is_tls(l->kind),
+  return (net_asks){.local = l->kind == HATO__SCHEME_SOCKET,
+                    .encrypted = hato__scheme_is_encrypted(l->kind),
                     .munge = besides[net__method_for(l)],
                     .munge_answered = l->munge_runs};
 }

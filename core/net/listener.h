@@ -35,7 +35,7 @@ enum { NET_LINES_STRANGERS, NET_LINES_GREETED, NET_LINES };
 
 struct net_listener {
   char *url;
-  net__kind kind;
+  hato__scheme kind;
   net_guard guard;
   uint8_t fingerprint[HATO__FINGERPRINT_BYTES]; /* of the certificate of its TLS */
   uint8_t decoy[HATO__SECRET_BYTES]; /* what a credential that is not there is checked against */

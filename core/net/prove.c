@@ -10,7 +10,7 @@
 #include <string.h>
 
 proto_method net__method_for(const net_listener *l) {
-  if (l->kind == NET_LOCAL || l->guard.munge == NET_MUNGE_OFF) return PROTO_METHOD_SECRET;
+  if (l->kind == HATO__SCHEME_SOCKET || l->guard.munge == NET_MUNGE_OFF) return PROTO_METHOD_SECRET;
   if (l->guard.munge == NET_MUNGE_REQUIRE) return PROTO_METHOD_MUNGE;
   return l->munge_runs ? PROTO_METHOD_MAY_MUNGE : PROTO_METHOD_SECRET;
 }

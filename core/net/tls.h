@@ -29,8 +29,8 @@ hato_status net__tls_client(const char *url, const hato__certificate *certificat
                             hato_error *err);
 /* Words for what a TLS handshake failed with; the connection was dialled. */
 hato_status net__tls_refused(const char *url, const hato__certificate *certificate, int nng, hato_error *err);
-static inline bool net__tls_failure(net__kind kind, int nng) {
-  return net__is_tls(kind) && (nng == NNG_EPEERAUTH || nng == NNG_ECRYPTO);
+static inline bool net__tls_failure(hato__scheme kind, int nng) {
+  return hato__scheme_is_encrypted(kind) && (nng == NNG_EPEERAUTH || nng == NNG_ECRYPTO);
 }
 
 /* DER, one or several certificates behind each other, as PEM. NULL: no memory. To be freed. */

@@ -7,12 +7,6 @@
 #include <string.h>
 #include <sys/un.h>
 
-static bool has_scheme(const char *url, const char *const *schemes) {
-  for (; *schemes != NULL; schemes++)
-    if (strncmp(url, *schemes, strlen(*schemes)) == 0) return true;
-  return false;
-}
-
 static hato_status check_six(const char *url, const char *from, const char *to, hato_error *err) {
   char text[INET6_ADDRSTRLEN + 32];
   struct in6_addr a;
@@ -63,10 +57,10 @@ static hato_status check_tcp(const char *url, hato_error *err) {
   return HATO_OK;
 }
 
-hato_status net__url_names_port(const char *url, net__kind kind, hato_error *err) {
+hato_status net__url_names_port(const char *url, hato__scheme kind, hato_error *err) {
   const char *rest;
   uint64_t port = 0;
-  if (kind == NET_LOCAL) return HATO_OK;
+  if (kind == HATO__SCHEME_SOCKET) return HATO_OK;
   hato_status st = check_host(url, &rest, err);
   if (st != HATO_OK) return st;
   if (*rest == ':') port = strtoull(rest + 1, NULL, 10);
@@ -83,21 +77,12 @@ static hato_status check_path(const char *url, hato_error *err) {
   return HATO_OK;
 }
 
-hato_status net__url_check(const char *url, net__kind *kind, hato_error *err) {
-  static const char *const local[] = {"ipc://", "unix://", "abstract://", NULL};
-  static const char *const tcp[] = {"tcp://", "tcp4://", "tcp6://", NULL};
-  static const char *const tls[] = {"tls+tcp://", "tls+tcp4://", "tls+tcp6://", NULL};
-  *kind = NET_LOCAL;
+hato_status net__url_check(const char *url, hato__scheme *kind, hato_error *err) {
+  *kind = HATO__SCHEME_NONE;
   if (url == NULL) return hato__fail(err, HATO_INVALID, "no URL");
-  if (has_scheme(url, local)) return check_path(url, err);
-  *kind = NET_TCP;
-  if (has_scheme(url, tcp)) return check_tcp(url, err);
-  *kind = NET_WS;
-  if (strncmp(url, "ws://", 5) == 0) return check_tcp(url, err);
-  *kind = NET_TLS;
-  if (has_scheme(url, tls)) return check_tcp(url, err);
-  *kind = NET_WSS;
-  if (strncmp(url, "wss://", 6) == 0) return check_tcp(url, err);
+  *kind = hato__url_scheme(url);
+  if (*kind == HATO__SCHEME_SOCKET) return check_path(url, err);
+  if (*kind != HATO__SCHEME_NONE) return check_tcp(url, err);
   return hato__fail(err, HATO_ADDRESS_INVALID,
                     "%s: not a URL hato knows, want ipc, abstract, tcp, tls+tcp, ws or wss", url);
 }

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/str.h"
+#include "base/url.h"
 #include "session/internal.h"
 
 #include <stdio.h>
@@ -170,27 +171,6 @@ hato_status hato__session_read(const hato__session *s, hato__address *a, hato_er
   json_decref(j);
   free(path);
   return rc;
-}
-
-bool hato__url_is_local(const char *url) {
-  static const char *const schemes[] = {"ipc://", "abstract://", "inproc://", "unix://"};
-  static const char *const hosts[] = {"localhost", "127.", "[::1]"};
-  for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
-    if (strncmp(url, schemes[i], strlen(schemes[i])) == 0) return true;
-  }
-  const char *host = strstr(url, "://");
-  if (host == NULL) return false;
-  host += 3;
-  for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
-    size_t n = strlen(hosts[i]);
-    if (strncmp(host, hosts[i], n) != 0) continue;
-    if (i == 1 || host[n] == 0 || host[n] == ':' || host[n] == '/') return true;
-  }
-  return false;
-}
-
-bool hato__url_is_encrypted(const char *url) {
-  return strncmp(url, "tls+", 4) == 0 || strncmp(url, "wss:", 4) == 0;
 }
 
 const char *hato__address_url(const hato__address *a) {

@@ -95,10 +95,6 @@ void hato__address_free(hato__address *a);
 /* The url by which this host can reach it: the first, or from another host the
  * first that is not of one machine only. NULL: none. Borrowed. */
 const char *hato__address_url(const hato__address *a);
-/* True of ipc, abstract, inproc and loopback urls. */
-bool hato__url_is_local(const char *url);
-/* True of urls of TLS. Where one of several is, who comes from elsewhere takes no other. */
-bool hato__url_is_encrypted(const char *url);
 
 /* ---- credentials -------------------------------------------------------- */
 

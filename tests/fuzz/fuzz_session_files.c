@@ -2,6 +2,7 @@
  * address and its lock (credentials are base's). What was read and is published again reads the same. The first byte says which. */
 #include "session/internal.h"
 #include "base/error.h"
+#include "base/url.h"
 #include "fuzz/fuzz.h"
 
 #include <fcntl.h>

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import socket
+import unittest
 
 from harness import Case, alive, limit, main
 
@@ -90,6 +91,17 @@ class Telling(Sessions):
         self.assertIn(f"listens at {everywhere['url']}, NOT ENCRYPTED\n", plain)
         self.assertIn(f"listens at {loopback['url']}\n", plain)
         self.assertEqual(self.status()["listeners"], told["listeners"])
+
+    @unittest.skipUnless(socket.has_dualstack_ipv6(), "no sockets of both families here")
+    @limit(60)
+    def test_loopback_as_a_listener_of_both_families_sees_it(self):
+        self.up("-n", "0", "--listen", "tcp://[::]:0")
+        port = re.search(r":(\d+)$", self.security()["listeners"][1]["url"])[1]
+        hand = self.by_hand(f"tcp://127.0.0.1:{port}", self.folder / "daemon.credential", "--slots", "1")
+        self.wait_daemons(0, 1)
+        text = self.hato("status", "--security").out
+        self.assertRegex(text, rf"(?m)^daemon \d+ on \S+, process {hand.pid} +\[::ffff:127\.0\.0\.1\]:\d+ +\S.* no +the daemons' credential$")
+        self.assertRegex(text, rf"(?m)^tcp://\[::\]:{port} +networks +NOT ENCRYPTED ")
 
     @limit(60)
     def test_who_is_connected_and_what_was_proved(self):

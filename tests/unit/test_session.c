@@ -383,14 +383,6 @@ UNIT_TEST(verdicts_of_an_address) {
   remove_home();
 }
 
-UNIT_TEST(urls_of_one_machine) {
-  ck_assert(hato__url_is_local("ipc:///x") && hato__url_is_local("abstract://x"));
-  ck_assert(hato__url_is_local("tcp://127.0.0.1:5") && hato__url_is_local("tls+tcp://localhost:5"));
-  ck_assert(hato__url_is_local("ws://[::1]/x") && hato__url_is_local("tcp://127.9.9.9"));
-  ck_assert(!hato__url_is_local("tcp://localhost.net:5") && !hato__url_is_local("tcp://10.0.0.1:5"));
-  ck_assert(!hato__url_is_local("tcp://[::]:5") && !hato__url_is_local("nonsense"));
-}
-
 UNIT_TEST(the_credential_is_guarded) {
   fresh_home();
   hato_error err;
