@@ -27,10 +27,7 @@ static hato_status from_file(const char *path, char *buf, size_t n, hato_error *
   struct stat st;
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   if (fd < 0) return hato__fail_errno(err, "cannot open the pass phrase's file %s", path);
-  hato_status rc = fstat(fd, &st) == 0 ? HATO_OK : hato__fail_errno(err, "cannot look at %s", path);
-  if (!rc && (st.st_uid != geteuid() || (st.st_mode & 077) != 0))
-    rc = hato__fail(err, HATO_PERMISSION, "%s belongs to uid %u and has mode %04o; wanted uid %u and 0600: chmod 600 %s",
-                    path, (unsigned)st.st_uid, (unsigned)(st.st_mode & 07777), (unsigned)geteuid(), path);
+  hato_status rc = hato__check_secret_file(fd, "the pass phrase's file ", path, &st, err);
   if (!rc) rc = read_line(fd, path, buf, n, err);
   close(fd);
   return rc;

@@ -250,7 +250,8 @@ class Certificates(Encrypted):
     def test_the_pass_phrase_from_a_file(self):
         self.encrypt_key()
         path = self.phrase_file(PHRASE + "\nand more\n", 0o644)
-        self.refused(*self.chain, "--tls-pass-file", path, f"{path} belongs to uid {os.getuid()} and has mode 0644; wanted uid {os.getuid()} and 0600")
+        self.refused(*self.chain, "--tls-pass-file", path, f"the pass phrase's file {path} has mode 0644, which lets others read it; wanted 0600")
+        self.refused(*self.chain, "--tls-pass-file", self.cwd, f"the pass phrase's file {self.cwd} is not a plain file")
         self.refused(*self.chain, "--tls-pass-file", self.phrase_file("a wrong one\n"), "the key login.key: that is not its pass phrase")
         self.refused(*self.chain, "--tls-pass-file", "none", "cannot open the pass phrase's file none")
         (url,) = self.up("--listen", "tls+tcp://127.0.0.1:0", *self.chain, "--tls-pass-file", self.phrase_file(PHRASE + "\nand more\n"))
