@@ -492,28 +492,36 @@ def on_cluster(*words):
                           stderr=subprocess.DEVNULL, text=True)
 
 
-def slurm():
-    """On the cluster of the tests, which takes root: else there is no such row."""
+def first_results(row_name, bar, kinds):
+    """On the cluster of the tests, which takes root: else there are no such rows."""
     if on_cluster("check").returncode != 0:
         return
     was_up = on_cluster("status").returncode == 0
     if not was_up and on_cluster("up").returncode != 0:
         return
     try:
-        for kind, words in (("sbatch", "a bare sbatch"), ("srun", "srun true, inside an allocation")):
-            done = on_cluster("enter", sys.executable, SOURCE / "tests/bench/slurm.py", times(9), kind)
+        for kind, words in kinds:
+            done = on_cluster("enter", sys.executable, SOURCE / "tests/bench/first_result.py", times(9), kind)
             if done.returncode != 0:
-                raise RuntimeError(f"tests/bench/slurm.py {kind} ended with {done.returncode}")
+                raise RuntimeError(f"tests/bench/first_result.py {kind} ended with {done.returncode}")
             m = {name: statistics.median(values) * 1000 for name, values in json.loads(done.stdout).items()}
-            yield row("slurm", f"first result, beyond {words}", "ms", m["hato"] - m["bare"], words.split(",")[0],
-                      m["bare"], bar=300, atleast=False)
+            yield row(row_name, f"first result, beyond {words}", "ms", m["hato"] - m["bare"], words.split(",")[0],
+                      m["bare"], bar=bar, atleast=False)
     finally:
         if not was_up:
             on_cluster("down")
 
 
+def ssh():
+    return first_results("ssh", 200, (("ssh", "a bare ssh"), ("tunnel", "a bare ssh, through a jump host")))
+
+
+def slurm():
+    return first_results("slurm", 300, (("sbatch", "a bare sbatch"), ("srun", "srun true, inside an allocation")))
+
+
 ROWS = {f.__name__.replace("_", "-"): f
-        for f in (array, single, trip, trip_embedded, commands, queued, daemons, payload, unequal, idle, flood, dial, tls, slurm)}
+        for f in (array, single, trip, trip_embedded, commands, queued, daemons, payload, unequal, idle, flood, dial, tls, ssh, slurm)}
 
 
 # --------------------------------------------------------------------- print

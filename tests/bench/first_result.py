@@ -1,7 +1,8 @@
-"""How soon after `hato up` the first result is there, over Slurm and inside an allocation, beside a bare job of the
-same kind in the same run. On the login node of the tests' cluster (tests/cluster/cluster.py enter):
+"""How soon after `hato up` the first result is there, over ssh (direct, and by a tunnel through a jump host), over
+Slurm and inside an allocation, beside a bare command or job of the same kind in the same run. On the login node of the
+tests' cluster (tests/cluster/cluster.py enter):
 
-    slurm.py TURNS sbatch | srun
+    first_result.py TURNS ssh | tunnel | sbatch | srun
 
 prints {"bare": [seconds], "hato": [seconds]}."""
 
@@ -30,7 +31,7 @@ def wait(predicate, seconds=30):
         time.sleep(0.002)
 
 
-def over():
+def nodes_idle():
     """The next turn begins with idle nodes."""
     wait(lambda: len(run("squeue", "--noheader").splitlines()) == (1 if "SLURM_JOB_ID" in os.environ else 0))
 
@@ -43,19 +44,25 @@ def bare_sbatch(folder):
     return time.monotonic() - begun
 
 
-def bare_srun(_):
+def bare(*args):
     begun = time.monotonic()
-    run("srun", "-n", "1", "true")
+    run(*args)
     return time.monotonic() - begun
 
 
-def hato(_):
+def hato(*launcher):
     begun = time.monotonic()
-    run(HATO, "up", "--launcher", "slurm", "-n", "1", stderr=subprocess.DEVNULL)
+    run(HATO, "up", "-n", "1", "--launcher", *launcher, stderr=subprocess.DEVNULL)
     run(HATO, "map", "--", "echo", "{}", input="1\n")
     taken = time.monotonic() - begun
     run(HATO, "down", stderr=subprocess.DEVNULL)
     return taken
+
+
+KINDS = {"ssh": (lambda _: bare("ssh", "s1", "true"), ("ssh", "-o", "host=s1")),
+         "tunnel": (lambda _: bare("ssh", "s2", "true"), ("ssh", "-o", "host=s2", "-o", "tunnel=true")),
+         "sbatch": (bare_sbatch, ("slurm",)),
+         "srun": (lambda _: bare("srun", "-n", "1", "true"), ("slurm",))}
 
 
 def main(turns, kind):
@@ -64,13 +71,14 @@ def main(turns, kind):
     folder, local = tempfile.mkdtemp(prefix="bench-", dir=SHARED), tempfile.mkdtemp(prefix="bench-")
     os.environ.update(XDG_STATE_HOME=folder, HATO_LOCAL_DIR=local, LC_ALL="C.UTF-8")
     os.chdir(folder)
-    contenders = {"bare": bare_srun if kind == "srun" else bare_sbatch, "hato": hato}
-    found = {name: [] for name in contenders}
+    peer, launcher = KINDS[kind]
+    found = {"bare": [], "hato": []}
     try:
         for _ in range(int(turns)):
-            for name, function in contenders.items():
-                found[name].append(function(folder))
-                over()
+            for name, turn in (("bare", lambda: peer(folder)), ("hato", lambda: hato(*launcher))):
+                found[name].append(turn())
+                if "slurm" in launcher:
+                    nodes_idle()
     finally:
         subprocess.run([HATO, "down"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
         shutil.rmtree(local, ignore_errors=True)
