@@ -8,6 +8,9 @@
 
 /* The session that --session names and who serves it; each returns an exit code, having said what was wrong. */
 int cli_find_session(cli *c, bool create, hato__session **s, hato__address *a);
+/* Serves the session from a process in the background, as the rows say; blocks until it is ready, or says why not. pass:
+ * a descriptor with the pass phrase, or -1. */
+hato_status cli_start_dispatcher(cli *c, const hato__session *s, int pass, hato_error *err);
 /* Ends it by the request `op` (down or reset) and waits until its process is gone. */
 int cli_end_session(cli *c, const hato__address *a, const char *op, json_int_t *unresolved);
 /* Values of SERVE_ROWS that the section [session] of the configuration files gives and the command line does not. */

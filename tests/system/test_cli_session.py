@@ -205,6 +205,14 @@ class Up(Case):
         self.hato("down", *dial, env=elsewhere)
         self.assert_nothing_left()
 
+    def test_many_addresses_are_all_listened_at_or_refused(self):
+        many = ["--listen", "tcp://127.0.0.1:0"]
+        too_many = self.hato("up", "-n", "0", *many * 150, rc=None)
+        self.assertNotEqual(too_many.rc, 0)
+        self.assertIn("fewer addresses to listen at", too_many.err)
+        up = json.loads(self.hato("up", "-n", "0", *many * 40, "--json").out)
+        self.assertEqual(len([l for l in up["listeners"] if l["url"].startswith("tcp:")]), 40)
+
     def test_sessions_by_name_and_by_path(self):
         self.hato("up", "-n", "0", "--session", "one")
         self.hato("up", "-n", "0", "--session", self.dir / "two")

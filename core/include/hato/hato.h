@@ -144,8 +144,9 @@ typedef struct hato_daemons {
 
 /* Starts daemons for the pool's dispatcher. *launch (may be NULL) is the launch's number, by which the request
  * {"op":"status"} tells of it; *connected (may be NULL) how many of its daemons are. OK also when some
- * wait in a batch system's queue. Both are 0 when there is no launch. HATO_NOT_FOUND: no such launcher, profile or option; HATO_INVALID: a bad value; the
- * launcher's own status; HATO_RESET: one ended before it connected: err says why. Blocks as wait_ms says. */
+ * wait in a batch system's queue. Both are 0 when there is no launch. HATO_NOT_FOUND: no such launcher, profile or
+ * option; HATO_INVALID: a bad value; the launcher's own status; HATO_RESET: one ended before it connected: err says
+ * why. Blocks as wait_ms says. */
 HATO_API hato_status hato_pool_launch(hato_pool *pool, const hato_daemons *daemons, uint64_t *launch, int *connected,
                                       hato_error *err);
 
