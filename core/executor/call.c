@@ -146,12 +146,7 @@ static bool collect_large(executor *x) {
   executor_caller *c = &x->caller;
   executor_input *in = &x->input;
   hato_error err;
-  if (!executor_input_collect(x)) return false;
-  while (!in->over && x->error == 0 && x->task.value == 0 && !x->link.closed) {
-    executor_flush(x);
-    executor_receive(x, true);
-  }
-  if (x->error != 0 || x->task.value != 0 || x->link.closed) return false;
+  if (!executor_input_collect(x, UINT64_MAX)) return false;
   c->call.input_len = hato__blob_size(in->blob);
   const uint8_t *data = NULL;
   if (hato__blob_append(in->blob, "", 1, &err) == HATO_OK) data = hato__blob_data(in->blob, &err);

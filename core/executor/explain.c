@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 void executor_refuse(executor *x, hato_status status, const char *fmt, ...) {
   if (x->error != 0) return; /* the first cause counts */
@@ -110,6 +111,32 @@ static void explain_absent(executor *x, const executor_plan *plan) {
   executor_refuse(x, HATO_NOT_FOUND, "no such program: %s (looked in %s)", program, path);
 }
 
+size_t executor_word_max(void) { return 32 * (size_t)sysconf(_SC_PAGESIZE) - 1; } /* MAX_ARG_STRLEN, with its NUL */
+
+/* The longest of the words, and in *sum the bytes of all with their ends and pointers. */
+static size_t longest(char *const *words, size_t *sum) {
+  size_t most = 0;
+  for (; *words != NULL; words++) {
+    size_t n = strlen(*words);
+    if (n > most) most = n;
+    *sum += n + 1 + sizeof *words;
+  }
+  return most;
+}
+
+static void explain_long(executor *x, const executor_plan *plan, const char *path) {
+  size_t sum = 0, arg = longest(plan->argv, &sum), var = longest(plan->env, &sum);
+  if (arg > executor_word_max())
+    executor_refuse(x, HATO_TOO_LARGE, "cannot execute %s: a word of its command line has %zu bytes, at most %zu are taken",
+                    path, arg, executor_word_max());
+  else if (var > executor_word_max())
+    executor_refuse(x, HATO_TOO_LARGE, "cannot execute %s: a variable of its environment has %zu bytes, at most %zu are taken",
+                    path, var, executor_word_max());
+  else
+    executor_refuse(x, HATO_TOO_LARGE, "cannot execute %s: its arguments and environment have %zu bytes, at most %ld are taken",
+                    path, sum, sysconf(_SC_ARG_MAX));
+}
+
 void executor_explain_exec(executor *x, const executor_plan *plan) {
   const executor_report *r = plan->report;
   const char *path = plan->tries[r->tried];
@@ -131,9 +158,7 @@ void executor_explain_exec(executor *x, const executor_plan *plan) {
                     path);
     return;
   case E2BIG:
-    executor_refuse(
-        x, HATO_TOO_LARGE,
-        "cannot execute %s: its arguments and environment are too long (131071 bytes each at most)", path);
+    explain_long(x, plan, path);
     return;
   default:
     executor_refuse(x, status_of(r->error), "cannot execute %s: %s", path, strerror(r->error));

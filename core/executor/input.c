@@ -94,7 +94,7 @@ bool executor_input_open(executor *x, executor_plan *plan) {
   return true;
 }
 
-bool executor_input_collect(executor *x) {
+bool executor_input_collect(executor *x, uint64_t most) {
   executor_input *in = &x->input;
   hato_error err;
   reset(x);
@@ -109,7 +109,11 @@ bool executor_input_collect(executor *x) {
   }
   if (!in->over) executor_grant(x, PROTO_WINDOW);
   tend(x);
-  return true;
+  while (!in->over && hato__blob_size(in->blob) <= most && x->error == 0 && x->task.value == 0 && !x->link.closed) {
+    executor_flush(x);
+    executor_receive(x, true);
+  }
+  return x->error == 0 && x->task.value == 0 && !x->link.closed;
 }
 
 /* A command that closed its input wants no more of it: nothing more is granted. */

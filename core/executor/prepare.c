@@ -98,7 +98,7 @@ static bool fill_argv(executor *x) {
 }
 
 static bool substitutes(const executor_task *t) {
-  if (!(t->spec->s.flags & PROTO_SPEC_SUBSTITUTE) || !t->has_arg || t->large) return false;
+  if (!(t->spec->s.flags & PROTO_SPEC_SUBSTITUTE) || !t->has_arg) return false;
   for (char **p = t->spec->s.argv; *p != NULL; p++) {
     if (strstr(*p, "{}") != NULL) return true;
   }
@@ -115,25 +115,45 @@ static void set_env(executor *x, executor_plan *plan) {
   plan->env = s->env;
 }
 
-static bool check_argument(executor *x, bool fills) {
-  const executor_task *t = &x->task;
-  if (t->large && t->spec->s.stdin_kind != PROTO_STDIN_ARG) {
-    executor_refuse(x, HATO_TOO_LARGE, "an argument of more than %u bytes does not fit on a command line",
-                    PROTO_INLINE_ARG);
+/* A large argument for the command line: all of it is collected, and the task has it as it has a small one. */
+static bool take_large(executor *x) {
+  executor_task *t = &x->task;
+  hato_error err;
+  uint64_t size = t->total;
+  bool known = size != UINT64_MAX;
+  if (!known || size <= executor_word_max()) {
+    if (!executor_input_collect(x, executor_word_max())) return false;
+    size = hato__blob_size(x->input.blob);
+  }
+  if (size > executor_word_max()) {
+    executor_refuse(x, HATO_TOO_LARGE, "an argument of %s%llu bytes is too long for a command line: a word of it has at most %zu",
+                    known ? "" : "at least ", (unsigned long long)size, executor_word_max());
     return false;
   }
-  if (fills && memchr(t->arg, 0, t->arg_len) != NULL) {
-    executor_refuse(x, HATO_INVALID, "an argument with a NUL byte cannot stand on a command line");
+  const uint8_t *data = hato__blob_data(x->input.blob, &err);
+  if (data == NULL) {
+    executor_refuse(x, err.status, "%s", err.text);
     return false;
   }
+  t->arg = data;
+  t->arg_len = (uint32_t)size;
+  t->large = false;
   return true;
+}
+
+static bool take_argument(executor *x) {
+  const executor_task *t = &x->task;
+  if (t->large && !take_large(x)) return false;
+  if (memchr(t->arg, 0, t->arg_len) == NULL) return true;
+  executor_refuse(x, HATO_INVALID, "an argument with a NUL byte cannot stand on a command line");
+  return false;
 }
 
 bool executor_prepare(executor *x, executor_plan *plan) {
   executor_command *c = &x->command;
   executor_spec *s = x->task.spec;
   bool fills = substitutes(&x->task);
-  if (!check_argument(x, fills)) return false;
+  if (fills && !take_argument(x)) return false;
   if (s->env == NULL && !make_env(s)) goto memory;
   set_env(x, plan);
   plan->cwd = s->s.cwd;
@@ -161,4 +181,5 @@ void executor_prepare_end(executor *x) {
   free(c->argv);
   free_tries(c->tries);
   c->argv = c->tries = NULL;
+  if (c->text.cap > PROTO_INLINE_ARG) hato__buf_free(&c->text); /* not to be the memory of every child */
 }

@@ -20,7 +20,7 @@ typedef struct executor_stream {
   uint64_t pieces; /* of these, in pieces */
 } executor_stream;
 
-/* Standard input of the command that runs, or the argument of a function that comes in pieces. */
+/* Standard input of the command that runs, or an argument that comes in pieces and is wanted whole. */
 typedef struct executor_input {
   int fd;         /* our end of the command's pipe; -1: none, or closed */
   int child;      /* the command's end, until it was started */
@@ -29,7 +29,7 @@ typedef struct executor_input {
   bool over;        /* the last piece came */
   uint16_t value;   /* with which the sender gave up */
   uint64_t owed;    /* bytes taken, but not granted anew */
-  hato__blob *blob; /* a function's: they are collected here */
+  hato__blob *blob; /* a function's, or for a command line: they are collected here */
 } executor_input;
 
 typedef struct executor_command {
@@ -125,6 +125,7 @@ void executor_command_end(executor *x);       /* kills it and all its descendant
 void executor_command_free(executor *x);
 /* argv, environment and paths of the current task. False: x->error says why. (prepare.c) */
 bool executor_prepare(executor *x, executor_plan *plan);
+size_t executor_word_max(void); /* bytes of an argument or variable that exec takes (explain.c) */
 void executor_prepare_end(executor *x);
 /* x->error and words for a step that failed with errno e. `what`: the path. (explain.c) */
 void executor_explain(executor *x, executor_step step, int e, const char *what);
@@ -146,7 +147,9 @@ bool executor_files_open(executor *x, executor_plan *plan);
 
 /* Input. (input.c) */
 bool executor_input_open(executor *x, executor_plan *plan); /* of a command */
-bool executor_input_collect(executor *x);                   /* begins to collect a function's */
+/* Collects a large argument in x->input.blob, until it ends or has more than `most` bytes. False: it does not
+ * come to be: x->error says why, or the task was interrupted, or the daemon is gone. */
+bool executor_input_collect(executor *x, uint64_t most);
 void executor_input_piece(executor *x, const proto_piece *piece);
 /* Where the data of a piece may be put, then it is `placed`. NULL: they go through executor_input_piece. */
 uint8_t *executor_input_room(executor *x, const proto_piece *piece);

@@ -49,12 +49,13 @@ static void output_file(const executor *x) {
 
 static void prepare(executor *x) {
   executor_plan plan = {0};
+  executor_input_close(x);
   const executor_spec *s = x->task.spec;
   if (s->status != HATO_OK || s->s.kind != PROTO_COMMAND) return;
   if (executor_prepare(x, &plan))
     command_line(x, &plan);
   else
-    require(x->error != 0 && x->words[0] != 0);
+    require(x->error != 0 ? x->words[0] != 0 : x->task.value != 0 || x->link.closed);
   executor_prepare_end(x);
   if (s->s.output_to != NULL) output_file(x);
 }
@@ -103,9 +104,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     require(x.link.in_at <= x.link.in_len && x.link.in_len <= (size_t)PROTO_HEADER + PROTO_BODY_MAX + (64u << 10));
     /* Some of what is queued, so that frames come for tasks that run, too. */
     if (tasks < 64 && (data[0] & 1) == 0 && executor_queue_next(&x)) {
-      executor_input_close(&x);
       prepare(&x);
-      if (x.task.large) (void)executor_input_collect(&x);
+      executor_input_close(&x);
+      if (x.task.large) (void)executor_input_collect(&x, (uint64_t)data[0] << 10);
       tasks++;
     }
   }

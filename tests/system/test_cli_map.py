@@ -156,11 +156,17 @@ class Map(Case):
         self.assertEqual(len(done.out), 3070010)
 
     def test_a_line_over_64_kilobytes(self):
-        long = "x" * 65000
-        self.assertEqual(self.map("echo", "{}", input=f"{long}\nb\n").out, f"{long}\nb\n")
-        done = self.map("echo", "{}", input=f"{'y' * 200000}\nb\n", rc=1)
+        most = 32 * os.sysconf("SC_PAGESIZE") - 1  # bytes of an argument that exec takes
+        for size in (65000, 65537, 100000, most):
+            long = "x" * size
+            self.assertEqual(self.map("echo", "{}", input=f"{long}\nb\n").out, f"{long}\nb\n")
+        self.assertEqual(self.map("printf %s '{}' | wc -c", input=f"{'z' * 70000}'\n").out.strip(), "70001")
+        done = self.map("echo", "{}", input=f"{'y' * (most + 1)}\nb\n", rc=1)
         self.assertEqual(done.out, "b\n")
-        self.assertIn("does not fit on a command line (error value 17)", done.err)
+        self.assertRegex(done.err, rf"an argument of {most + 1} bytes is too long for a command line: a word of it has at most {most} \(error value 17\)")
+        done = self.map("echo {}", input=f"{'y' * most}\nb\n", rc=1)
+        self.assertEqual(done.out, "b\n")
+        self.assertRegex(done.err, rf"a word of its command line has {most + 5} bytes, at most {most} are taken \(error value 17\)")
 
     def test_results_come_before_the_input_ends(self):
         end, write = os.pipe()

@@ -9,6 +9,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+static void ck_error(const rig_task *t, int error, const char *words) {
+  ck_assert_msg(t->r.error == error, "error value %d: %s", t->r.error, t->words);
+  ck_assert_str_eq(t->words, words);
+  ck_assert_uint_eq(t->r.flags, 0);
+}
+
 static void ck_exit(const rig_task *t, int status) {
   ck_assert_msg(t->r.error == 0, "error value %d: %s", t->r.error, t->words);
   ck_assert_uint_eq(t->r.flags & PROTO_RESULT_USAGE, PROTO_RESULT_USAGE);
@@ -115,8 +121,54 @@ UNIT_TEST(arguments_stand_for_braces) {
   ck_assert_str_eq(text(&g->task[5].out), "1|a1b1|-|");
   rig_assign_arg(g, spec, 6, "a\0b", 3);
   ck_assert_int_eq(rig_wait(g, 6)->r.error, HATO_INVALID);
-  rig_assign_large(g, spec, 7, 1 << 20);
-  ck_assert_int_eq(rig_wait(g, 7)->r.error, HATO_TOO_LARGE);
+  rig_stop(g);
+}
+
+/* What comes in pieces stands there as what comes in a block does. */
+UNIT_TEST(large_arguments_stand_for_braces) {
+  rig *g = rig_start(NULL);
+  const size_t most = 32 * (size_t)sysconf(_SC_PAGESIZE) - 1;
+  char *arg = malloc(most + 1), want[200];
+  memset(arg, 'x', most + 1);
+  char *argv[] = {"/usr/bin/printf", "%s", "{}", NULL};
+  char *env[] = {NULL};
+  proto_spec s = {
+      .kind = PROTO_COMMAND, .flags = PROTO_SPEC_SUBSTITUTE, .argv = argv, .env = env, .cwd = "/"};
+  uint32_t spec = rig_spec(g, &s);
+  uint64_t task = 1;
+  for (int known = 0; known < 2; known++, task++) {
+    rig_assign_large(g, spec, task, known ? most : UINT64_MAX);
+    while (g->task[task].credit_in == 0) ck_assert(rig_look(g, 5000));
+    rig_piece(g, task, arg, 70000, false, 0);
+    rig_piece(g, task, arg, most - 70000, true, 0);
+    ck_exit(rig_wait(g, task), 0);
+    ck_assert_uint_eq(g->task[task].out.len, most);
+    ck_assert_int_eq(memcmp(g->task[task].out.data, arg, most), 0);
+  }
+  rig_assign_large(g, spec, task, most + 1);
+  snprintf(want, sizeof want, "node3: an argument of %zu bytes is too long for a command line: a word of it has at most %zu",
+           most + 1, most);
+  ck_error(rig_wait(g, task), 17, want);
+  ck_assert_uint_eq(g->task[task++].credit_in, 0); /* nothing of it is asked for */
+  rig_assign_large(g, spec, task, UINT64_MAX);
+  while (g->task[task].credit_in == 0) ck_assert(rig_look(g, 5000));
+  rig_piece(g, task, arg, most + 1, false, 0);
+  snprintf(want, sizeof want,
+           "node3: an argument of at least %zu bytes is too long for a command line: a word of it has at most %zu", most + 1,
+           most);
+  ck_error(rig_wait(g, task++), 17, want);
+  rig_assign_large(g, spec, task, 70000);
+  while (g->task[task].credit_in == 0) ck_assert(rig_look(g, 5000));
+  rig_interrupt(g, task, 1, 20);
+  ck_assert_int_eq(rig_wait(g, task)->r.error, 20);
+  rig_assign_large(g, spec, ++task, 70000);
+  while (g->task[task].credit_in == 0) ck_assert(rig_look(g, 5000));
+  memset(arg + 69000, 0, 1);
+  rig_piece(g, task, arg, 70000, true, 0);
+  ck_error(rig_wait(g, task++), 3, "node3: an argument with a NUL byte cannot stand on a command line");
+  rig_assign_arg(g, spec, task, "small", 5);
+  ck_assert_str_eq(text(&rig_wait(g, task)->out), "small");
+  free(arg);
   rig_stop(g);
 }
 
@@ -140,12 +192,6 @@ static rig_task *run_argv(rig *g, const char *program, const char *cwd, const ch
   proto_spec s = {
       .kind = PROTO_COMMAND, .argv = argv, .env = env, .cwd = (char *)(uintptr_t)cwd, .umask = 022};
   return rig_run(g, &s);
-}
-
-static void ck_error(const rig_task *t, int error, const char *words) {
-  ck_assert_msg(t->r.error == error, "error value %d: %s", t->r.error, t->words);
-  ck_assert_str_eq(t->words, words);
-  ck_assert_uint_eq(t->r.flags, 0);
 }
 
 static void put_file(const char *folder, const char *name, const char *content, mode_t mode) {
@@ -197,9 +243,10 @@ UNIT_TEST(arguments_past_the_kernels_limit) {
   proto_spec s = {
       .kind = PROTO_COMMAND, .flags = PROTO_SPEC_SUBSTITUTE, .argv = argv, .env = env, .cwd = "/"};
   rig_assign_arg(g, rig_spec(g, &s), 1, arg, n);
-  ck_error(rig_wait(g, 1), 17,
-           "node3: cannot execute /bin/echo: its arguments and environment are too long (131071 bytes each "
-           "at most)");
+  char want[200];
+  snprintf(want, sizeof want, "node3: cannot execute /bin/echo: a word of its command line has %zu bytes, at most %zu are taken",
+           3 * n, 32 * (size_t)sysconf(_SC_PAGESIZE) - 1);
+  ck_error(rig_wait(g, 1), 17, want);
   free(arg);
   rig_stop(g);
 }
