@@ -8,6 +8,7 @@
  *   work.c     sched's actions carried out   submit.c   submissions and their arguments
  *   specs.c    specifications and objects    streams.c  payloads in pieces
  *   kept.c     results of detached tasks     spooled.c  payloads out of the spool
+ *   briefs.h   what is remembered of them
  *   room.c     room for kept results
  *   control.c  requests in JSON              tasks.c    lists of tasks
  *   errand.c   requests that block           status.c   the status object
@@ -25,6 +26,7 @@
 #include "base/io.h"
 #include "base/list.h"
 #include "base/str.h"
+#include "dispatcher/briefs.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/where.h"
 #include "proto/spec.h"
@@ -164,15 +166,7 @@ struct object {
 };
 
 /* ---- submissions (submit.c) ---- */
-#define BRIEF_PAGE 256u
-typedef struct brief {                 /* what is remembered of a detached task */
-  hato__spool_ref record;              /* its RESULTS record in the spool; len 0: only what stands here */
-  bool resolved, collected, forgotten; /* collected: fetched once */
-  uint16_t error;
-  uint32_t wait_status;
-  float wall_s;
-} brief;
-
+#define DISPATCHER_NEVER_CAME "its client was lost before its argument had come"
 struct submission {
   dispatcher *d;
   uint64_t seq, first, count;
@@ -187,7 +181,8 @@ struct submission {
   int64_t start, step;
   unsigned chunks; /* alive */
   char *label;     /* of the client that submitted it */
-  brief **briefs;  /* detached: pages, made when touched */
+  uint64_t came;   /* tasks whose arguments its client sent before it was lost */
+  briefs briefs;   /* detached */
   struct {         /* detached: by which it is known again after a lost connection */
     uint64_t client, seq;
   } identity;
@@ -380,6 +375,7 @@ hato__buf *dispatcher_outbox_bytes(peer *p,
 void dispatcher_outbox_done(peer *p, size_t begun);
 void dispatcher_outbox_done_later(peer *p, size_t begun); /* it may wait a little for something to go with */
 void dispatcher_outbox_now(dispatcher *d);                /* what waited so is sent */
+void dispatcher_outbox_failure(peer *p, uint64_t task, int error, const char *words); /* a record of that */
 void dispatcher_outbox_data(peer *p, net_data *data, const uint8_t *at,
                             uint32_t len); /* all refs are taken here */
 void dispatcher_outbox_piece(peer *p, net_data *data, const uint8_t *at, uint32_t len);
@@ -450,10 +446,12 @@ submission *dispatcher_kept_again(dispatcher *d, uint64_t client_id,
                                   uint64_t seq); /* submitted before; NULL: not */
 size_t dispatcher_kept_from(const dispatcher *d,
                             uint64_t task); /* index of the first that ends at or after it */
-const brief *dispatcher_kept_brief(const submission *s, uint64_t task); /* NULL: untouched */
+/* Of a detached task. *alike (NULL: who cares): so many from it on, at least, have the same. */
+brief dispatcher_kept_brief(const submission *s, uint64_t task, uint64_t *alike);
 /* error: the record's own, or why it could not be kept whole. */
 void dispatcher_kept_record(submission *s, const proto_result *r, int error);
-void dispatcher_kept_error(submission *s, uint64_t first, uint64_t count, int error, const char *words);
+void dispatcher_kept_error(submission *s, uint64_t first, uint64_t count, int error);
+void dispatcher_kept_failure(submission *s, uint64_t task, int error, const char *words); /* of one, with words */
 void dispatcher_kept_rest(submission *s, const stream_key *key, hato__spool_ref ref, uint16_t status);
 void dispatcher_kept_fetch(client *c, uint64_t task);
 uint64_t dispatcher_kept_forget(dispatcher *d, uint64_t first, uint64_t last);

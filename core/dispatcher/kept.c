@@ -16,9 +16,7 @@ hato_status dispatcher_kept_add(submission *s) {
     d->detached = l;
     d->cap_detached = cap;
   }
-  size_t pages = (size_t)((s->count + BRIEF_PAGE - 1) / BRIEF_PAGE);
-  s->briefs = calloc(pages, sizeof *s->briefs);
-  if (!s->briefs) return HATO_NO_MEMORY;
+  dispatcher_briefs_init(&s->briefs, s->count);
   d->detached[d->n_detached++] = s; /* numbers only grow, so this is the order */
   d->kept += s->count;
   d->uncollected += s->count;
@@ -48,24 +46,22 @@ submission *dispatcher_kept_find(dispatcher *d, uint64_t task) {
 
 /* ---- summaries ---- */
 
-const brief *dispatcher_kept_brief(const submission *s, uint64_t task) {
-  uint64_t i = task - s->first;
-  const brief *page = s->briefs ? s->briefs[i / BRIEF_PAGE] : NULL;
-  return page ? &page[i % BRIEF_PAGE] : NULL;
+brief dispatcher_kept_brief(const submission *s, uint64_t task, uint64_t *alike) {
+  uint64_t n;
+  brief b = dispatcher_briefs_at(&s->briefs, task - s->first, &n);
+  if (alike) *alike = n;
+  return b;
 }
 
-static brief *brief_make(submission *s, uint64_t task) {
-  uint64_t i = task - s->first;
-  brief **page = &s->briefs[i / BRIEF_PAGE];
-  if (!*page) *page = calloc(BRIEF_PAGE, sizeof **page);
-  return *page ? &(*page)[i % BRIEF_PAGE] : NULL;
+static void lost(const submission *s, uint64_t first, uint64_t count) {
+  hato__error(&s->d->log, "RESULT-LOST", "tasks %llu to %llu: no memory for what became of them",
+              (unsigned long long)first, (unsigned long long)(first + count - 1));
 }
 
 void dispatcher_kept_record(submission *s, const proto_result *r, int error) {
-  brief *b = brief_make(s, r->task);
+  brief *b = dispatcher_briefs_own(&s->briefs, r->task - s->first);
   if (!b) {
-    hato__error(&s->d->log, "RESULT-LOST", "task %llu: no memory for its result",
-                (unsigned long long)r->task);
+    lost(s, r->task, 1);
     return;
   }
   b->resolved = true;
@@ -87,20 +83,19 @@ void dispatcher_kept_record(submission *s, const proto_result *r, int error) {
   hato__buf_free(&record);
 }
 
-void dispatcher_kept_error(submission *s, uint64_t first, uint64_t count, int error, const char *words) {
-  for (uint64_t t = first; t < first + count; t++) {
-    brief *b = brief_make(s, t);
-    if (!b) continue;
-    b->resolved = true;
-    b->error = (uint16_t)error;
-    if (!words || !*words) continue;
-    hato__buf rec = {0};
-    proto_result r = {
-        .task = t, .error = (uint16_t)error, .words = words, .words_len = (uint32_t)strlen(words)};
-    proto_result_encode(&rec, &r);
-    if (!rec.failed) dispatcher_room_put(s, t, b, rec.data, (uint32_t)rec.len);
-    hato__buf_free(&rec);
+void dispatcher_kept_failure(submission *s, uint64_t task, int error, const char *words) {
+  brief *b = dispatcher_briefs_own(&s->briefs, task - s->first);
+  if (!b) {
+    lost(s, task, 1);
+    return;
   }
+  b->resolved = true;
+  b->error = (uint16_t)error;
+  hato__buf rec = {0};
+  proto_result r = {.task = task, .error = (uint16_t)error, .words = words, .words_len = (uint32_t)strlen(words)};
+  proto_result_encode(&rec, &r);
+  if (!rec.failed) dispatcher_room_put(s, task, b, rec.data, (uint32_t)rec.len);
+  hato__buf_free(&rec);
 }
 
 /* ---- what lies beyond a record ---- */
@@ -127,6 +122,38 @@ static rest *rest_find(dispatcher *d, uint64_t task, uint32_t channel) {
   key.channel = channel;
   HASH_FIND(hh, d->rests, &key, sizeof key, r);
   return r;
+}
+
+static void rest_drop(dispatcher *d, rest *r) {
+  dispatcher_spooled_end(d, r->key.task, r->key.channel, &r->ref);
+  HASH_DEL(d->rests, r);
+  free(r);
+}
+
+static void rests_drop(dispatcher *d, uint64_t task) {
+  for (uint32_t channel = PROTO_CH_OUT; d->rests && channel <= PROTO_CH_ERR; channel++) {
+    rest *r = rest_find(d, task, channel);
+    if (r) rest_drop(d, r);
+  }
+}
+
+/* Of what was cancelled while it ran some output may have come. */
+static void rests_drop_of(dispatcher *d, uint64_t first, uint64_t count) {
+  if (count < HASH_COUNT(d->rests)) {
+    for (uint64_t i = 0; i < count; i++) rests_drop(d, first + i);
+    return;
+  }
+  rest *r, *next;
+  HASH_ITER(hh, d->rests, r, next) {
+    if (r->key.task >= first && r->key.task - first < count) rest_drop(d, r);
+  }
+}
+
+void dispatcher_kept_error(submission *s, uint64_t first, uint64_t count, int error) {
+  brief b = {.resolved = true, .error = (uint16_t)error};
+  uint64_t at = first - s->first;
+  rests_drop_of(s->d, first, count);
+  if (!dispatcher_briefs_fill(&s->briefs, at, at + (count - 1), &b)) lost(s, first, count);
 }
 
 /* ---- fetching ---- */
@@ -165,20 +192,25 @@ static void fetch_rest(client *c, uint64_t task, uint32_t attempt, uint32_t chan
 void dispatcher_kept_fetch(client *c, uint64_t task) {
   dispatcher *d = c->peer.d;
   submission *s = dispatcher_kept_find(d, task);
-  brief *b = s && dispatcher_kept_brief(s, task) ? brief_make(s, task) : NULL;
-  if (!s || (b && b->forgotten)) {
-    fetch_none(c, task, HATO_NOT_FOUND);
+  brief as = s ? dispatcher_kept_brief(s, task, NULL) : (brief){.forgotten = true};
+  if (as.forgotten || !as.resolved) {
+    fetch_none(c, task, as.forgotten ? HATO_NOT_FOUND : HATO_STATE);
     return;
   }
-  if (!b || !b->resolved) {
-    fetch_none(c, task, HATO_STATE);
+  brief *b = dispatcher_briefs_own(&s->briefs, task - s->first);
+  if (!b) {
+    fetch_none(c, task, HATO_NO_MEMORY);
     return;
   }
   collect(d, b);
   uint32_t held_len = 0;
   const uint8_t *held = b->record.len ? NULL : dispatcher_room_held(d, task, &held_len);
   if (b->record.len == 0 && !held) {
-    fetch_none(c, task, b->error ? b->error : HATO_NO_SPACE);
+    if (task - s->first >= s->came) {
+      dispatcher_outbox_failure(&c->peer, task, b->error, DISPATCHER_NEVER_CAME);
+    } else {
+      fetch_none(c, task, b->error ? b->error : HATO_NO_SPACE);
+    }
     return;
   }
   size_t len = held ? held_len : b->record.len, got = len;
@@ -211,25 +243,39 @@ static void forget_one(submission *s, uint64_t task, brief *b) {
   dispatcher *d = s->d;
   if (b->record.len == 0) dispatcher_room_forget(d, task);
   if (b->record.len) hato__spool_free(d->spool, &b->record);
-  for (uint32_t channel = PROTO_CH_OUT; d->rests && channel <= PROTO_CH_ERR; channel++) {
-    rest *r = rest_find(d, task, channel);
-    if (!r) continue;
-    dispatcher_spooled_end(d, task, channel, &r->ref);
-    HASH_DEL(d->rests, r);
-    free(r);
-  }
+  rests_drop(d, task);
   collect(d, b);
   b->forgotten = true;
   s->forgotten++;
   d->kept--;
 }
 
+/* Of those from task to `to` that are alike as many as can be at once; *to becomes the last looked at. */
+static uint64_t forget_some(submission *s, uint64_t task, uint64_t *to) {
+  uint64_t n, place = task - s->first;
+  brief b = dispatcher_kept_brief(s, task, &n);
+  if (n > *to - task) n = *to - task + 1;
+  *to = task + (n - 1);
+  if (!b.resolved || b.forgotten) return 0;
+  if (n == 1) {
+    brief *own = dispatcher_briefs_own(&s->briefs, place);
+    if (own) forget_one(s, task, own);
+    return own != NULL;
+  }
+  dispatcher *d = s->d;
+  uint64_t fresh = b.collected ? 0 : n;
+  b.collected = b.forgotten = true;
+  if (!dispatcher_briefs_fill(&s->briefs, place, place + (n - 1), &b)) return 0;
+  d->uncollected -= fresh;
+  s->forgotten += n;
+  d->kept -= n;
+  return n;
+}
+
 void dispatcher_kept_free(submission *s) {
   dispatcher *d = s->d;
-  if (!s->briefs) return;
-  for (uint64_t i = 0; i < (s->count + BRIEF_PAGE - 1) / BRIEF_PAGE; i++) free(s->briefs[i]);
-  free(s->briefs);
-  s->briefs = NULL;
+  if (!s->detached) return;
+  dispatcher_briefs_free(&s->briefs);
   HASH_DELETE(by_identity, d->identities, s);
   size_t at = dispatcher_kept_from(d, s->first);
   if (at == d->n_detached || d->detached[at] != s) return;
@@ -243,16 +289,9 @@ uint64_t dispatcher_kept_forget(dispatcher *d, uint64_t first, uint64_t last) {
     submission *s = d->detached[i];
     uint64_t from = first > s->first ? first : s->first;
     uint64_t to = last < s->first + s->count - 1 ? last : s->first + s->count - 1;
-    for (uint64_t t = from; t <= to; t++) {
-      brief *b = s->briefs[(t - s->first) / BRIEF_PAGE];
-      if (!b) {
-        t += BRIEF_PAGE - 1 - (t - s->first) % BRIEF_PAGE; /* none of its page */
-        continue;
-      }
-      b += (t - s->first) % BRIEF_PAGE;
-      if (!b->resolved || b->forgotten) continue;
-      forget_one(s, t, b);
-      n++;
+    for (uint64_t t = from, looked; t <= to; t = looked + 1) {
+      looked = to;
+      n += forget_some(s, t, &looked);
     }
     uint64_t end = s->first + s->count;
     dispatcher_submission_settle(s); /* may free it and take it from the list */

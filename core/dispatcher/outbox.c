@@ -115,6 +115,17 @@ static void done(peer *p, size_t begun, bool later) {
 void dispatcher_outbox_done(peer *p, size_t begun) { done(p, begun, false); }
 void dispatcher_outbox_done_later(peer *p, size_t begun) { done(p, begun, true); }
 
+void dispatcher_outbox_failure(peer *p, uint64_t task, int error, const char *words) {
+  size_t begun;
+  hato__buf *b = dispatcher_outbox_bytes(p, &begun);
+  proto_result r = {.task = task, .error = (uint16_t)error, .words = words, .words_len = (uint32_t)strlen(words)};
+  proto_results_writer w;
+  proto_results_begin(&w, b);
+  proto_results_add(&w, &r);
+  proto_results_end(&w);
+  dispatcher_outbox_done(p, begun);
+}
+
 void dispatcher_outbox_data(peer *p, net_data *data, const uint8_t *at, uint32_t len) {
   if (p->closed) return;
   out_item *i = list_add(&p->out.control);

@@ -170,8 +170,7 @@ static void keep(stream *s) {
 static void end_entry(stream *s) {
   hato__spool_ref ref = {0};
   hato_error err;
-  const brief *b = dispatcher_kept_brief(s->sub, s->key.task);
-  if (b && b->resolved) { /* it was cancelled meanwhile: nothing of it is wanted */
+  if (dispatcher_kept_brief(s->sub, s->key.task, NULL).resolved) { /* it was cancelled meanwhile: nothing of it is wanted */
     hato__spool_abort(s->entry);
     s->entry = NULL;
     return;

@@ -124,7 +124,7 @@ static submission *submission_new(client *c, const proto_submit *m, spec *sp) {
   s->d = d;
   s->seq = m->seq;
   s->first = d->next_task;
-  s->count = s->unresolved = m->count;
+  s->count = s->unresolved = s->came = m->count;
   s->submitted_wall = hato__wall_now();
   s->spec = sp;
   s->client = c;
@@ -260,46 +260,38 @@ void dispatcher_submit_spooled(chunk *c, hato_status status, const char *words) 
   }
   uint64_t task = c->first;
   if (s->detached) {
-    dispatcher_kept_error(s, task, 1, status, words);
+    dispatcher_kept_failure(s, task, status, words);
     if (s->client) refuse_argument(s->client, task, status);
   } else if (s->client) {
-    size_t begun;
-    hato__buf *b = dispatcher_outbox_bytes(&s->client->peer, &begun);
-    proto_result r = {
-        .task = task, .error = (uint16_t)status, .words = words, .words_len = (uint32_t)strlen(words)};
-    proto_results_writer w;
-    proto_results_begin(&w, b);
-    proto_results_add(&w, &r);
-    proto_results_end(&w);
-    dispatcher_outbox_done(&s->client->peer, begun);
+    dispatcher_outbox_failure(&s->client->peer, task, status, words);
   }
   dispatcher_work_account(s, task, 1, 1);
   dispatcher_chunk_unref(c);
 }
 
-static void lose_spooling(submission *s, const char *words) {
+static void lose_spooling(submission *s) {
   hato__link *head = &s->d->spooling;
   for (hato__link *l = head->next; l != head;) {
     chunk *k = HATO__ENTRY(l, chunk, link);
     l = l->next;
-    if (k->sub == s) dispatcher_submit_spooled(k, HATO_RESET, words);
+    if (k->sub == s) dispatcher_submit_spooled(k, HATO_RESET, DISPATCHER_NEVER_CAME);
   }
 }
 
 /* What was submitted attached ends with its client (sched sees to that), and so does what was still
  * to come of a submission. */
 void dispatcher_submit_client_gone(client *c) {
-  static const char words[] = "its client was lost before its argument had come";
   submission *s, *next;
   HASH_ITER(hh, c->by_seq, s, next) {
     s->chunks++; /* keeps it until we are done */
     leave_client(s);
-    lose_spooling(s, words);
+    lose_spooling(s);
     uint64_t missing = s->count - s->filled;
     if (missing > 0) {
       uint64_t first = s->first + s->filled;
+      s->came = s->filled;
       s->filled = s->count;
-      if (s->detached) dispatcher_kept_error(s, first, missing, HATO_RESET, words);
+      if (s->detached) dispatcher_kept_error(s, first, missing, HATO_RESET);
       dispatcher_work_account(s, first, missing, missing);
     }
     s->chunks--;

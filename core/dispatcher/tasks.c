@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PART 500 /* tasks looked at for a part */
+#define PART 500 /* looks at tasks for a part */
 
 typedef struct span { /* a submission's tasks, by number: it may be gone when its turn comes */
   uint64_t first, last;
@@ -88,20 +88,50 @@ void dispatcher_tasks_list(client *c, uint32_t token, hato__range *ranges, size_
   free(ranges);
 }
 
-/* ---- a task's object ---- */
+/* ---- a task ---- */
 
-static json_t *task_json(const submission *s, uint64_t task, const char *state) {
-  json_t *o = json_pack("{s:I,s:s,s:s}", "task", (json_int_t)task, "state", state, "command",
-                        s->spec->title ? s->spec->title : "");
-  if (!o) return NULL;
-  if (s->count > 1) json_object_set_new(o, "index", json_integer((json_int_t)(task - s->first + 1)));
-  json_object_set_new(o, "detached", json_boolean(s->detached));
-  return o;
+typedef struct seen { /* what a task is now */
+  const char *state;  /* NULL: it is not known any more */
+  const submission *sub;
+  brief brief;
+  sched_task_info info;
+} seen;
+
+static const char *live_state(const seen *x) {
+  switch (x->info.state) {
+  case SCHED_QUEUED:
+    return "queued";
+  case SCHED_SENT:
+    return "sent";
+  case SCHED_RUNNING:
+    return "running";
+  case SCHED_RESOLVED:
+    return x->sub ? "running" : NULL; /* the last of its output is still to come */
+  default:
+    return x->sub ? "queued" : NULL; /* its argument is */
+  }
 }
 
-static json_t *resolved_json(const submission *s, uint64_t task, const brief *b) {
-  json_t *o = task_json(s, task, b->error || b->wait_status ? "failed" : "done");
-  if (!o) return NULL;
+/* *alike: at least so many tasks of its submission, from it on, are in the same state. */
+static seen look(dispatcher *d, uint64_t task, uint64_t *alike) {
+  seen x = {.sub = dispatcher_kept_find(d, task)};
+  uint64_t kept = UINT64_MAX;
+  if (x.sub) x.brief = dispatcher_kept_brief(x.sub, task, &kept);
+  *alike = kept;
+  if (x.brief.forgotten) return x;
+  if (x.brief.resolved) {
+    x.state = x.brief.error || x.brief.wait_status ? "failed" : "done";
+    return x;
+  }
+  x.info = sched_find(d->sched, task);
+  x.state = live_state(&x);
+  uint64_t n = sched_alike(d->sched, task);
+  if (n < kept) *alike = n;
+  if (!x.sub && x.info.data) x.sub = ((const chunk *)x.info.data)->sub;
+  return x;
+}
+
+static void add_resolved(json_t *o, const brief *b) {
   if (b->error) {
     json_object_set_new(o, "error", json_integer(b->error));
     json_object_set_new(o, "words", json_string(hato_strerror(b->error)));
@@ -111,46 +141,50 @@ static json_t *resolved_json(const submission *s, uint64_t task, const brief *b)
     json_object_set_new(o, "exit", json_integer((b->wait_status >> 8) & 0xff));
   }
   json_object_set_new(o, "wall", json_real((double)b->wall_s));
-  return o;
 }
 
-static json_t *live_json(dispatcher *d, uint64_t task, const sched_task_info *t) {
-  static const char *const names[] = {
-      [SCHED_QUEUED] = "queued", [SCHED_SENT] = "sent", [SCHED_RUNNING] = "running"};
-  json_t *o = task_json(((const chunk *)t->data)->sub, task, names[t->state]);
+static void add_live(dispatcher *d, json_t *o, const sched_task_info *t) {
   worker *w = NULL;
   if (t->daemon) HASH_FIND(hh, d->workers, &t->daemon, sizeof t->daemon, w);
-  if (o && w) {
+  if (w) {
     json_object_set_new(o, "daemon", json_integer(w->number));
     json_object_set_new(o, "host", json_string(w->host));
   }
-  if (o && t->state == SCHED_RUNNING)
+  if (t->state == SCHED_RUNNING)
     json_object_set_new(o, "running_for", json_real((double)(hato__now() - t->started_ns) / 1e9));
-  if (o && t->attempt) json_object_set_new(o, "attempt", json_integer(t->attempt));
-  return o;
+  if (t->attempt) json_object_set_new(o, "attempt", json_integer(t->attempt));
 }
 
-/* The object of a task, or NULL: it is not known any more. */
-static json_t *one(dispatcher *d, uint64_t task) {
-  const submission *s = dispatcher_kept_find(d, task);
-  const brief *b = s ? dispatcher_kept_brief(s, task) : NULL;
-  if (b && b->forgotten) return NULL;
-  if (b && b->resolved) return resolved_json(s, task, b);
-  sched_task_info t = sched_find(d->sched, task);
-  if (t.state == SCHED_QUEUED || t.state == SCHED_SENT || t.state == SCHED_RUNNING)
-    return live_json(d, task, &t);
-  return s ? task_json(s, task, "queued") : NULL; /* its argument is still to come */
-}
-
-static void add_line(lister *l, hato__buf *text, json_t *o) {
+static void add_line(dispatcher *d, hato__buf *text, uint64_t task, const seen *x) {
+  const submission *s = x->sub;
+  json_t *o = json_pack("{s:I,s:s,s:s}", "task", (json_int_t)task, "state", x->state, "command",
+                        s->spec->title ? s->spec->title : "");
   if (!o) return;
-  const char *state = json_string_value(json_object_get(o, "state"));
-  if (!*l->state || strcmp(state, l->state) == 0) {
-    char *line = json_dumps(o, JSON_COMPACT);
-    if (line) hato__buf_printf(text, "%s\n", line);
-    free(line);
+  if (s->count > 1) json_object_set_new(o, "index", json_integer((json_int_t)(task - s->first + 1)));
+  json_object_set_new(o, "detached", json_boolean(s->detached));
+  if (x->brief.resolved) {
+    add_resolved(o, &x->brief);
+  } else {
+    add_live(d, o, &x->info);
   }
+  char *line = json_dumps(o, JSON_COMPACT);
+  if (line) hato__buf_printf(text, "%s\n", line);
+  free(line);
   json_decref(o);
+}
+
+/* Adds the next task, or passes over those that are not wanted. */
+static void step(dispatcher *d, lister *l, hato__buf *text) {
+  uint64_t last = l->spans[l->at].last, alike;
+  seen x = look(d, l->next, &alike);
+  bool wanted = x.state && (!*l->state || strcmp(x.state, l->state) == 0);
+  if (wanted) add_line(d, text, l->next, &x);
+  if (wanted) alike = 1;
+  if (alike <= last - l->next) {
+    l->next += alike;
+  } else if (++l->at < l->n) {
+    l->next = l->spans[l->at].first;
+  }
 }
 
 /* Titles are at most 200 bytes, so that a part fits a frame; looking stops early at half of one. */
@@ -159,11 +193,7 @@ bool dispatcher_tasks_more(client *c) {
   if (!l) return false;
   dispatcher *d = c->peer.d;
   hato__buf text = {0};
-  for (int i = 0; i < PART && l->at < l->n && text.len < PROTO_BODY_MAX / 2; i++) {
-    add_line(l, &text, one(d, l->next));
-    if (l->next++ < l->spans[l->at].last) continue;
-    if (++l->at < l->n) l->next = l->spans[l->at].first;
-  }
+  for (int i = 0; i < PART && l->at < l->n && text.len < PROTO_BODY_MAX / 2; i++) step(d, l, &text);
   bool last = l->at == l->n;
   uint32_t token = l->token;
   if (last) dispatcher_tasks_free(c);

@@ -14,12 +14,13 @@ static void tally_part(tally *t, const submission *s, uint64_t first, uint64_t l
     t->failed += s->failed;
     return;
   }
-  for (uint64_t k = first; k <= last; k++) {
-    const brief *b = dispatcher_kept_brief(s, k);
-    t->tasks++;
-    if (!b || !b->resolved) continue;
-    t->resolved++;
-    if (b->error || b->wait_status) t->failed++;
+  t->tasks += last - first + 1;
+  for (uint64_t k = first, n; k <= last; k += n) {
+    brief b = dispatcher_kept_brief(s, k, &n);
+    if (n > last - k) n = last - k + 1;
+    if (!b.resolved) continue;
+    t->resolved += n;
+    if (b.error || b.wait_status) t->failed += n;
   }
 }
 

@@ -46,7 +46,7 @@ static void do_resolve(const sched_action *a) {
   chunk *c = a->data;
   submission *s = c->sub;
   if (s->detached) {
-    dispatcher_kept_error(s, a->first, a->count, a->value, NULL);
+    dispatcher_kept_error(s, a->first, a->count, a->value);
   } else if (s->client) {
     proto_run run = {
         .first = a->first, .count = a->count, .attempt = a->attempt, .value = (uint16_t)a->value};

@@ -157,6 +157,8 @@ typedef struct sched_task_info {
   void *data;
 } sched_task_info;
 sched_task_info sched_find(const sched *s, uint64_t task);
+/* At least so many tasks from this one on are in its state, 1 or more: lists pass over many at once. */
+uint64_t sched_alike(const sched *s, uint64_t task);
 
 typedef struct sched_counts {
   uint64_t queued, sent, running; /* now */

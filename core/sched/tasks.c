@@ -198,3 +198,18 @@ sched_task_info sched_find(const sched *s, uint64_t task) {
   }
   return i;
 }
+
+uint64_t sched_alike(const sched *s, uint64_t task) {
+  const s_range *r = sched__map_floor(&s->ranges, task);
+  if (!r || task - r->first >= r->count) {
+    r = sched__map_next(&s->ranges, task);
+    return r ? r->first - task : UINT64_MAX - task;
+  }
+  const s_flight *f = sched__map_get(&s->flights, task);
+  if (f && f->range) return 1;
+  const s_seg *g = sched__seg_next(s, r, task);
+  if (g && g->first <= task) return sched__seg_last(g) - task + 1;
+  uint64_t end = g ? g->first : sched__range_last(r) + 1;
+  f = sched__map_next(&s->flights, task + 1);
+  return (f && f->task < end ? f->task : end) - task;
+}

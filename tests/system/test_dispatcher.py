@@ -203,8 +203,60 @@ class Submissions(Served):
         client.connection.close()
         again = self.client(self.server)
         self.assertEqual(request(again, "wait", all=True), {"tasks": 5, "resolved": 5, "failed": 3})
-        self.assertEqual(value(self.fetch(again, 3)), 19)
+        lost = self.fetch(again, 3)
+        self.assertEqual((value(lost), lost.words), (19, "its client was lost before its argument had come"))
         self.assertEqual(value(self.fetch(again, 1)), 0)
+
+    def test_billions_cost_what_becomes_of_them(self):
+        """Each of these would be minutes and gigabytes a task at a time, and the test would not end."""
+        count = 4_000_000_000
+        client, daemon = self.client(self.server), self.daemon(self.server)
+        number = client.specification(["x"])
+        before = self.server.rss()
+        first = client.submit(number, count=count, start=0, flags=DETACHED)
+        last = first + count - 1
+        daemon.run(daemon.next(), out=b"a result", wall_ns=10**9)  # long: none is sent ahead
+        running = daemon.next()
+        daemon.started(running)
+        self.wait_counts(self.server, done=1, running=1, queued=count - 2)
+        self.assertEqual([t["task"] for t in requests(client, "tasks", state="running")], [running.number])
+        self.assertEqual([t["task"] for t in requests(client, "tasks", state="done")], [first])
+        self.assertEqual(requests(client, "tasks", state="failed"), [])
+        self.assertEqual(request(client, "cancel", tasks=f"{first + 1_000_000_000}-{first + 2_999_999_999}"), {"cancelled": 2_000_000_000})
+        half = f"{first + 1_000_000_000}-{first + 2_999_999_999}"
+        self.assertEqual(request(client, "wait", tasks=half), {"tasks": 2_000_000_000, "resolved": 2_000_000_000, "failed": 2_000_000_000})
+        self.assertEqual(request(client, "wait", tasks=f"{first}-{last}", any=True)["resolved"], 2_000_000_001)
+        self.assertEqual(value(self.fetch(client, first + 2_000_000_000)), 20)
+        self.assertEqual(value(self.fetch(client, last)), 11)
+        self.assertEqual(request(client, "forget", tasks=f"{first + 1_500_000_000}-{last}"), {"forgotten": 1_500_000_000})
+        self.assertEqual(value(self.fetch(client, first + 2_000_000_000)), 12)
+        request(client, "cancel", all=True)
+        self.assertEqual(request(client, "wait", all=True), {"tasks": count, "resolved": count, "failed": count - 1})
+        daemon.until(lambda: daemon.interrupts)
+        self.assertEqual([task for task, _, _ in daemon.interrupts], [running.number])
+        self.assertEqual([t["state"] for t in requests(client, "tasks", tasks=f"{last - 1}-{last}")], ["failed", "failed"])
+        self.assertEqual([t["task"] for t in requests(client, "tasks", state="done")], [first])
+        self.assertEqual(self.fetch(client, first).out, b"a result")
+        self.assertEqual(request(client, "forget", all=True), {"forgotten": 2_500_000_000})
+        if not os.environ.get("HATO_SANITIZE"):
+            self.assertLess(self.server.rss() - before, 8 * 1024, "KiB")
+
+    def test_billions_of_arguments_that_never_come(self):
+        count = 4_000_000_000
+        client = self.client(self.server)
+        client.connection.send(spec(1, command(["x"])) + submit(1, 1, count, EXPLICIT, DETACHED) + args(1, [b"a"]))
+        while 1 not in client.accepted:
+            client.step()
+        first = client.accepted[1]
+        listed = requests(client, "tasks", tasks=f"{first}-{first + 1}")
+        self.assertEqual([t["state"] for t in listed], ["queued", "queued"])
+        self.assertEqual(requests(client, "tasks", state="running"), [])
+        client.connection.close()
+        again = self.client(self.server)
+        self.assertEqual(request(again, "wait", tasks=f"{first + 1}-{first + count - 1}")["failed"], count - 1)
+        lost = self.fetch(again, first + count - 1)
+        self.assertEqual((value(lost), lost.words), (19, "its client was lost before its argument had come"))
+        self.assertEqual(request(again, "forget", all=True), {"forgotten": count - 1})
 
     def test_a_repeated_submission_is_recognised(self):
         mine = 77

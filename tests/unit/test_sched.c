@@ -196,4 +196,32 @@ UNIT_TEST(a_million_queued_tasks_are_one_record) {
   drive_close(&d);
 }
 
+UNIT_TEST(tasks_in_a_row_are_alike) {
+  const uint32_t all = INT32_MAX;
+  struct drive d;
+  drive_open(&d, NULL);
+  submit(&d, SCHED_SHARED_OWNER, 101, all, 7);
+  ck_assert_uint_eq(sched_alike(d.s, 1), 100);
+  ck_assert_uint_eq(sched_alike(d.s, 101), all);
+  ck_assert_uint_eq(sched_alike(d.s, 100 + (uint64_t)all), 1);
+  ck_assert_uint_gt(sched_alike(d.s, 101 + (uint64_t)all), UINT64_C(1) << 60);
+  sched_daemon h = join(&d, 2);
+  next(&d);
+  start(&d, h, 101);
+  ck_assert_uint_eq(sched_alike(d.s, 101), 1);
+  ck_assert_uint_eq(sched_alike(d.s, 102), 1);
+  ck_assert_uint_eq(sched_alike(d.s, 103), all - 2);
+  sched_cancel(d.s, d.now, 201, 1000000200, 0, HATO_CANCELLED);
+  sched_cancel(d.s, d.now, 102, 102, 0, HATO_CANCELLED);
+  ck_assert_uint_lt(next(&d), 10); /* actions, for a billion */
+  ck_assert_int_eq(state(&d, 102), SCHED_RESOLVED); /* but its daemon has yet to answer */
+  ck_assert_uint_eq(sched_alike(d.s, 102), 1);
+  ck_assert_int_eq(state(&d, 103), SCHED_SENT); /* in its place */
+  ck_assert_uint_eq(sched_alike(d.s, 104), 97);
+  ck_assert_uint_eq(sched_alike(d.s, 201), 1000000000);
+  ck_assert_int_eq(state(&d, 1000000200), SCHED_RESOLVED);
+  ck_assert_uint_eq(sched_alike(d.s, 1000000201), all - 1000000100);
+  drive_close(&d);
+}
+
 UNIT_MAIN("sched")
