@@ -94,7 +94,8 @@ int cli_pass_phrase(cli *c, int *fd);
        .def = "10G",                                                                                                   \
        .min = 1 << 20,                                                                                                 \
        .max = INT64_MAX,                                                                                               \
-       .help = "Disk space for kept results; when it is full, submit is refused."},                                    \
+       .help = "Disk space for kept results; when it is full, submit is refused, and of output that does not fit the " \
+               "first 64 KB are kept."},                                                                               \
       {.name = "keep",                                                                                                 \
        .type = HATO__CONF_DURATION,                                                                                    \
        .def = "7d",                                                                                                    \

@@ -11,6 +11,7 @@ struct incoming { /* one for each task that sends so */
   uint64_t task;
   uint32_t attempt;
   uint16_t flags;     /* of the record */
+  bool failed;        /* it has an error value */
   own *own;           /* with the record, once it came */
   hato__blob *blob[2];
   uint64_t total[2];  /* by the record */
@@ -158,7 +159,7 @@ static cell finished(incoming *in) {
     o->skip[i] = in->skip[i];
     in->blob[i] = NULL;
   }
-  if (in->error) {
+  if (in->error && !in->failed) { /* else the record says what went wrong */
     o->error = in->error;
     o->words = hato__printf("%s", in->words);
   }
@@ -193,6 +194,7 @@ bool client_stream_record(hato_pool *p, sub *s, fetch *f, const proto_result *r)
     return false;
   }
   in->flags = r->flags;
+  in->failed = r->error != 0;
   in->live = live_of(s, r->task) != NULL;
   in->total[0] = r->out_total;
   in->total[1] = r->err_total;

@@ -218,7 +218,8 @@ struct stream { /* output that a daemon sends, from its first piece or its recor
   submission *sub; /* to be kept for it */
   hato__spool_entry *entry;
   bool last, record; /* what has come */
-  uint16_t status;   /* why it ended early */
+  uint16_t status;   /* why it ended early, and … */
+  char *why;         /* … in words; NULL: there are none */
   uint8_t *held;     /* kept: the record, while pieces are missing */
   uint32_t held_len;
   hato__link link; /* from->streams */
@@ -448,8 +449,8 @@ size_t dispatcher_kept_from(const dispatcher *d,
                             uint64_t task); /* index of the first that ends at or after it */
 /* Of a detached task. *alike (NULL: who cares): so many from it on, at least, have the same. */
 brief dispatcher_kept_brief(const submission *s, uint64_t task, uint64_t *alike);
-/* error: the record's own, or why it could not be kept whole. */
-void dispatcher_kept_record(submission *s, const proto_result *r, int error);
+/* error: the record's own, or why its output could not be kept whole, with words (NULL: none). */
+void dispatcher_kept_record(submission *s, const proto_result *r, int error, const char *why);
 void dispatcher_kept_error(submission *s, uint64_t first, uint64_t count, int error);
 void dispatcher_kept_failure(submission *s, uint64_t task, int error, const char *words); /* of one, with words */
 void dispatcher_kept_rest(submission *s, const stream_key *key, hato__spool_ref ref, uint16_t status);

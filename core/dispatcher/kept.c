@@ -58,7 +58,7 @@ static void lost(const submission *s, uint64_t first, uint64_t count) {
               (unsigned long long)first, (unsigned long long)(first + count - 1));
 }
 
-void dispatcher_kept_record(submission *s, const proto_result *r, int error) {
+void dispatcher_kept_record(submission *s, const proto_result *r, int error, const char *why) {
   brief *b = dispatcher_briefs_own(&s->briefs, r->task - s->first);
   if (!b) {
     lost(s, r->task, 1);
@@ -72,12 +72,14 @@ void dispatcher_kept_record(submission *s, const proto_result *r, int error) {
     dispatcher_room_put(s, r->task, b, r->raw, r->raw_len);
     return;
   }
-  static const char cut[] = "its output could not be kept whole";
+  char words[PROTO_RESULT_WORDS_MAX];
   proto_result changed = *r;
   hato__buf record = {0};
+  (void)snprintf(words, sizeof words, "its output could not be kept whole, but for the first %u KB: %s",
+                 PROTO_INLINE_OUT >> 10, why ? why : hato_strerror(error));
   changed.error = (uint16_t)error;
-  changed.words = cut;
-  changed.words_len = sizeof cut - 1;
+  changed.words = words;
+  changed.words_len = (uint32_t)strlen(words);
   proto_result_encode(&record, &changed);
   if (!record.failed) dispatcher_room_put(s, r->task, b, record.data, (uint32_t)record.len);
   hato__buf_free(&record);

@@ -134,6 +134,7 @@ static void stream_close(stream *s) {
   hato__list_remove(&s->link);
   hato__spool_abort(s->entry);
   free(s->held);
+  free(s->why);
   submission *sub = s->sub;
   client *to = s->to;
   free(s);
@@ -142,6 +143,13 @@ static void stream_close(stream *s) {
     dispatcher_submission_settle(sub);
   }
   if (to) dispatcher_peer_unref(&to->peer);
+}
+
+/* It ends early; the first cause counts. */
+static void blame(stream *s, uint16_t status, const char *why) {
+  if (s->status || !status) return;
+  s->status = status;
+  s->why = why ? hato__printf("%s", why) : NULL;
 }
 
 /* The record waits for the pieces of both streams; the last to come keeps it. */
@@ -154,14 +162,15 @@ static void keep(stream *s) {
   other.channel = s->key.channel == PROTO_CH_OUT ? PROTO_CH_ERR : PROTO_CH_OUT;
   stream *o = stream_find(d, &other);
   if (o && !o->last) {
-    o->held = held;
-    o->held_len = len;
+    if (held) o->held = held;
+    if (held) o->held_len = len;
+    blame(o, s->status, s->why);
     return;
   }
   proto_result r;
   if (held && proto_result_decode(&r, held, len, NULL) == HATO_OK) {
     int error = r.error ? r.error : s->status;
-    dispatcher_kept_record(s->sub, &r, error);
+    dispatcher_kept_record(s->sub, &r, error, s->why);
     dispatcher_work_account(s->sub, r.task, 1, error || r.wait_status);
   }
   free(held);
@@ -178,7 +187,7 @@ static void end_entry(stream *s) {
   hato_status st = s->entry ? hato__spool_end(s->entry, &ref, &err) : HATO_OK;
   s->entry = NULL;
   if (st) {
-    s->status = (uint16_t)st;
+    blame(s, (uint16_t)st, err.text);
     ref = (hato__spool_ref){0};
     hato__error(&s->from->peer.d->log, "RESULT-LOST", "task %llu: %s", (unsigned long long)s->key.task,
                 err.text);
@@ -188,7 +197,7 @@ static void end_entry(stream *s) {
 
 static void stream_ended(stream *s, uint16_t status) {
   s->last = true;
-  if (status) s->status = status;
+  blame(s, status, NULL);
   if (s->sub) end_entry(s);
   if (!s->record) return;
   if (s->sub) keep(s);
@@ -205,7 +214,7 @@ static void spool_output(stream *s, const proto_piece *m) {
   if (!st && m->len) st = hato__spool_write(s->entry, m->data, m->len, &err);
   dispatcher_lock(d);
   if (st && !s->status) {
-    s->status = (uint16_t)st;
+    blame(s, (uint16_t)st, err.text);
     hato__spool_abort(s->entry); /* what there is of it must not hold up others */
     s->entry = NULL;
     hato__error(&d->log, "RESULT-LOST", "task %llu: its output is cut: %s", (unsigned long long)m->task,
@@ -283,12 +292,18 @@ void dispatcher_streams_record(worker *w, const proto_result *r, client *to, sub
     wait->held = malloc(r->raw_len);
     if (wait->held) memcpy(wait->held, r->raw, r->raw_len);
     wait->held_len = r->raw_len;
+    const stream *other = wait == open[0] ? open[1] : open[0];
+    if (other) blame(wait, other->status, other->why);
   }
   if (kept_now) {
     int error = r->error;
-    for (int i = 0; i < 2; i++)
-      if (open[i] && error == 0) error = open[i]->status;
-    dispatcher_kept_record(sub, r, error);
+    const char *why = NULL;
+    for (int i = 0; i < 2; i++) {
+      if (!open[i] || error) continue;
+      error = open[i]->status;
+      why = open[i]->why;
+    }
+    dispatcher_kept_record(sub, r, error, why);
     dispatcher_work_account(sub, r->task, 1, error || r->wait_status);
   }
   if (open[0] && out) stream_close(open[0]);

@@ -27,7 +27,7 @@ hato_status session_spool_limit_reached(const hato__spool *sp, hato_error *err) 
   char limit[32];
   amount(limit, (uint64_t)sp->blocks.limit * SPOOL_BLOCK);
   return hato__fail(err, HATO_NO_SPACE,
-                    "the spool %s is full: its limit is %s; forget results that are not needed", sp->path,
+                    "the spool %s is full: its limit is %s (hato up --spool-limit); `hato forget` gives room back", sp->path,
                     limit);
 }
 

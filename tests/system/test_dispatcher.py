@@ -341,6 +341,20 @@ class Submissions(Served):
         request(reader, "forget", all=True)
         self.assertLessEqual(self.ask(self.server)["spool"]["used"], 16384)
 
+    def test_pieces_that_come_after_their_record(self):
+        client, daemon = self.client(self.server), self.daemon(self.server)
+        number = client.specification(["x"])
+        for order in ((1, 2), (2, 1)):
+            first = client.submit(number, count=1, flags=DETACHED)
+            task = daemon.next()
+            daemon.started(task)
+            daemon.result(task, out=b"o", err=b"e", out_total=100001, err_total=100001)
+            for channel in order:
+                daemon.output(task, channel, b"oe"[channel - 1 : channel] * 100000, last=True)
+            self.assertEqual(request(client, "wait", tasks=str(first)), {"tasks": 1, "resolved": 1, "failed": 0})
+            result = self.fetch(client, first)
+            self.assertEqual((result.out, result.err), (b"o" * 100001, b"e" * 100001))
+
     def test_a_cancelled_tasks_output_is_not_kept(self):
         client, daemon = self.client(self.server), self.daemon(self.server)
         first = client.submit(client.specification(["x"]), count=1, flags=DETACHED)

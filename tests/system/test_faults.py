@@ -350,14 +350,21 @@ class Limits(Served):
     def test_output_past_the_room_of_the_spool(self):
         server = self.serve("--spool-limit", "2M")
         client, _ = self.client(server), self.real_daemon(server)
-        first = self.shell(client, "head -c 5000000 /dev/zero", flags=DETACHED)
-        self.assertEqual(request(client, "wait", tasks=str(first)), {"tasks": 1, "resolved": 1, "failed": 1})
-        client.connection.send(frame(FETCH, struct.pack("<Q", first)))
-        result = next(client.results(first, 1))
-        self.assertEqual(value(result), NO_SPACE)
-        self.assertIn("could not be kept", result.words)
+        for script in ("head -c 5000000 /dev/zero", "head -c 5000000 /dev/zero >&2; head -c 70000 /dev/zero", "head -c 5000000 /dev/zero; head -c 70000 /dev/zero >&2"):
+            first = self.shell(client, script, flags=DETACHED)
+            self.assertEqual(request(client, "wait", tasks=str(first)), {"tasks": 1, "resolved": 1, "failed": 1})
+            client.connection.send(frame(FETCH, struct.pack("<Q", first)))
+            result = next(client.results(first, 1))
+            self.assertEqual((value(result), result.wait_status), (NO_SPACE, 0))
+            words = r"could not be kept whole, but for the first 64 KB: the spool .* is full: its limit is 2048 KB \(hato up --spool-limit\)"
+            self.assertRegex(result.words, words)
+            self.assertEqual((result.err if script.endswith(" >&2; head -c 70000 /dev/zero") else result.out)[:65536], bytes(65536))
+            done = self.hato("output", "--both", first, rc=1)
+            self.assertRegex(done.err.lstrip("\0"), rf"^hato output: task {first}: its output {words}")
+            self.assertGreaterEqual(len(done.out + done.err), 65536)
+            self.assertLessEqual(self.ask(server)["spool"]["used"], 200000, "others have its room")
+            request(client, "forget", tasks=str(first))
         server.wait_log("RESULT-LOST")
-        request(client, "forget", tasks=str(first))
         second = self.shell(client, "echo fits", flags=DETACHED)
         self.assertEqual(request(client, "wait", tasks=str(second))["failed"], 0)
 
