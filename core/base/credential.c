@@ -110,6 +110,12 @@ hato_status hato__credential_parse(const char *text, size_t n, const char *where
   return hato__fail(err, HATO_INVALID, "%s holds no credential of hato: %s", where, amiss);
 }
 
+hato_status hato__credential_check(const hato__credential *c, hato__role role, const char *where, hato_error *err) {
+  if (c->role == role) return HATO_OK;
+  return hato__fail(err, HATO_INVALID, "%s holds a %s's credential; wanted a %s's", where, hato__role_name(c->role),
+                    hato__role_name(role));
+}
+
 /* ---- writing ---- */
 
 void hato__credential_text(const hato__credential *c, char *out) {

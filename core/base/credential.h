@@ -42,6 +42,8 @@ hato__credential *hato__credential_new(hato__role role, uint64_t id, const hato_
 /* Reads a text, blanks around it allowed. where names it in words: INVALID says what was found amiss, never what it is. */
 hato_status hato__credential_parse(const char *text, size_t n, const char *where, hato__credential **out,
                                    hato_error *err);
+/* INVALID, unless it was made for this role; where as above. */
+hato_status hato__credential_check(const hato__credential *c, hato__role role, const char *where, hato_error *err);
 /* As text; out has HATO__CREDENTIAL_TEXT bytes of secret memory. */
 void hato__credential_text(const hato__credential *c, char *out);
 void hato__credential_free(hato__credential *c); /* wiped; NULL is fine */

@@ -12,7 +12,7 @@ static const hato__conf_row session_rows[] = {
     {.name = "url", .type = HATO__CONF_STRING, .metavar = "URL",
      .help = "A dispatcher by its address, as ipc:///path or tls+tcp://host:port, instead of a session."},
     {.name = "credential-file", .type = HATO__CONF_STRING, .metavar = "FILE",
-     .help = "With --url, over anything but a Unix socket: a client's credential, as client.credential in the session's folder."},
+     .help = "With --url, over anything but a Unix socket: a client's credential, as client.credential in the session's folder. A session's own is found there."},
 };
 static const hato__conf_row json_rows[] = {
     {.name = "json", .type = HATO__CONF_BOOL, .help = "Report in JSON: one object, or an object a line for lists."},

@@ -112,7 +112,7 @@ const cli_verb cli_daemon = {
             "Of several addresses it dials the next a quarter of a second after the one before, or as soon as that failed, "
             "and takes the first that answers and authenticates; who refuses or keeps silent is in nobody's way.\n\n"
             "Exit status: 0 an orderly end, 1 it could not work on this machine, 3 it never connected, 4 it was refused "
-            "(by every dispatcher that answered), 5 the connection was lost.\n",
+            "(by every dispatcher that answered) or its credential cannot be used, 5 the connection was lost.\n",
     .examples = "hato daemon --url tls+tcp://login1:5555 --credential-file ~/.local/state/hato/default/daemon.credential\t"
                 "join by hand a session that listens there\n",
     .rows = rows,

@@ -53,6 +53,10 @@ static int run_verb(const cli_verb *verb, int argc, char **argv) {
     hato__conf_destroy(c.conf);
     return CLI_USAGE;
   }
+  if (!(verb->flags & CLI_NO_SESSION_ROWS) && hato__conf_is_set(c.conf, "credential-file") && !hato__conf_is_set(c.conf, "url")) {
+    hato__conf_destroy(c.conf);
+    return cli_fail(&c, CLI_USAGE, "--credential-file needs --url: the address of the dispatcher; a session's own is found in its folder");
+  }
   c.words = hato__conf_operands(c.conf, &c.n_words);
   c.json = (verb->flags & CLI_REPORTS) && hato__conf_get_bool(c.conf, "json");
   int level = hato__conf_get_enum(c.conf, "log-level");

@@ -41,9 +41,19 @@ static hato_status dial_any(hato_pool *p, const hato__address *a, const net_auth
   return st;
 }
 
+/* Whatever is wrong with the file, it is one failure: here is no credential that can be used. */
+static hato_status read_credential(const char *path, hato__credential **out, hato_error *err) {
+  hato_error why = {0};
+  hato_status st = hato__credential_read(path, out, &why);
+  if (!st && !(st = hato__credential_check(*out, HATO__ROLE_CLIENT, path, &why))) return HATO_OK;
+  hato__credential_free(*out);
+  *out = NULL;
+  return hato__fail(err, st == HATO_NO_MEMORY ? st : HATO_PERMISSION, "%s", why.text);
+}
+
 hato_status client_connect_url(hato_pool *p, const hato_pool_options *o, hato_error *err) {
   hato__credential *k = NULL;
-  hato_status st = o->credential_file ? hato__credential_read(o->credential_file, &k, err) : HATO_OK;
+  hato_status st = o->credential_file ? read_credential(o->credential_file, &k, err) : HATO_OK;
   if (!st) st = dial(p, o->url, &(net_auth){.credential = k}, o, err);
   hato__credential_free(k);
   return st;
@@ -60,7 +70,7 @@ static hato_status dial_session(hato_pool *p, hato__session *s, const hato__addr
                       "with `hato up --listen tls+tcp://0.0.0.0:0`", a->words, a->process.host);
   if (a->verdict != HATO__SESSION_OTHER_HOST) return dial(p, url, &(net_auth){0}, o, err);
   hato_status st = hato__session_path(s, HATO__CLIENT_CREDENTIAL, path, sizeof path)
-                       ? hato__credential_read(path, &k, err)
+                       ? read_credential(path, &k, err)
                        : hato__fail(err, HATO_INVALID, "the session's folder has too long a path");
   if (!st) st = dial_any(p, a, &(net_auth){.credential = k}, o, err);
   hato__credential_free(k);

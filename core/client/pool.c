@@ -190,6 +190,8 @@ static hato_status options_of(const hato_pool_options *given, hato_pool_options 
   if ((unsigned)o->mode > HATO_POOL_URL)
     return hato__fail(err, HATO_INVALID, "pool mode %d: 0 to %d were wanted", (int)o->mode, (int)HATO_POOL_URL);
   if (o->mode == HATO_POOL_URL && !o->url) return hato__fail(err, HATO_INVALID, "a pool by url needs one");
+  if (o->mode != HATO_POOL_URL && o->credential_file)
+    return hato__fail(err, HATO_INVALID, "a credential's file is for a pool by url; a session's is found in its folder");
   if (o->daemons < -1 || o->slots < 0 || o->connect_timeout_ms < 0)
     return hato__fail(err, HATO_INVALID, "daemons %d, slots %d, connect timeout %d ms: not below 0 (daemons: -1)",
                       o->daemons, o->slots, o->connect_timeout_ms);

@@ -170,7 +170,8 @@ static int dial(daemon_state *d, hato_error *err) {
   while ((rc = daemon_credential(d->o, &k, err)) == HATO_AGAIN && hato__now() < by)
     if (!pause_a_little(d, RETRY_MS)) break;
   hato__env_wipe("HATO_CREDENTIAL"); /* where others of this user could see it, whether it was wanted or not */
-  if (rc != HATO_OK) return rc == HATO_INVALID ? DAEMON_EXIT_REFUSED : exit_code_of(rc);
+  if (rc == HATO_AGAIN && hato__now() < by) return DAEMON_EXIT_NEVER; /* a signal came first */
+  if (rc != HATO_OK) return rc == HATO_NO_MEMORY ? DAEMON_EXIT_FAILED : DAEMON_EXIT_REFUSED;
   uint64_t now = hato__now(), left = now < by ? (by - now) / HATO__MS : 0;
   net_dialling o = {.urls = d->o->urls,
                     .n = d->o->n_urls,

@@ -24,8 +24,9 @@
 /* How daemon_run ended; the exit code of `hato daemon`. */
 #define DAEMON_EXIT_OK 0      /* orderly: GOODBYE, DRAIN, a signal, or idle for long enough */
 #define DAEMON_EXIT_FAILED 1  /* this machine: no memory, no folder, no executor could be started */
-#define DAEMON_EXIT_NEVER 3   /* never connected: nobody at any address, or the credential never came */
-#define DAEMON_EXIT_REFUSED 4 /* every dispatcher that answered refused: wrong credential, another version */
+#define DAEMON_EXIT_NEVER 3   /* never connected: nobody at any address */
+#define DAEMON_EXIT_REFUSED 4 /* its credential cannot be used, or every dispatcher that answered refused: wrong
+                                 credential, another version */
 #define DAEMON_EXIT_LOST 5    /* connected once, then the connection was lost or fell silent */
 
 typedef struct daemon_options {

@@ -1,5 +1,6 @@
 """Who is admitted where and by what, and who was, as `hato status --security` tells; credentials renewed and revoked."""
 
+import json
 import os
 import re
 import shutil
@@ -51,6 +52,13 @@ class Sessions(Case):
     def wait_daemons(self, launch, n, seconds=20):
         self.wait_for(lambda: len(self.daemons(launch)) == n, seconds, f"{n} daemons of launch {launch}")
         return self.daemons(launch)
+
+    def elsewhere(self, *urls):
+        """The session looks as one of another host's, where it is reached at these."""
+        address = self.folder / "address"
+        record = json.loads(address.read_text())
+        record.update(host="elsewhere", boot_id="another", urls=[record["urls"][0], *urls])
+        address.write_text(json.dumps(record))
 
     def script(self, name, text):
         """A part of a batch system."""
@@ -386,6 +394,61 @@ class Revoking(Sessions):
 
 
 class Mistakes(Sessions):
+    def made(self, name, text, mode=0o600):
+        path = self.dir / name
+        path.write_text(text)
+        path.chmod(mode)
+        return path
+
+    @limit(90)
+    def test_credential_files_that_cannot_be_used(self):
+        """One exit status, of clients and daemons, whatever is wrong (another user's: test_security_user.py)."""
+        (url,) = self.up("-n", "0", "--listen", "tcp://127.0.0.1:0")
+        client, daemon = ((self.folder / f"{role}.credential").read_text() for role in ("client", "daemon"))
+        link = self.dir / "link"
+        for text, verbs in ((client, (("status",), ("tasks",), ("map", "-a", "/dev/null", "true"), ("credentials",), ("down",))),
+                            (daemon, (("daemon", "--dial-timeout", "300ms"),))):
+            role, other, wrong = ("client", "daemon", daemon) if text == client else ("daemon", "client", client)
+            link.unlink(missing_ok=True)
+            link.symlink_to(self.folder / f"{role}.credential")
+            for path, said in (
+                    (self.dir / "none", "cannot open the credential"), (self.made("group", text, 0o640), "has mode 0640, which lets others read it"),
+                    (self.dir, "is not a plain file"), (link, "is a symbolic link"), (self.made("half", text[:60]), "holds no credential of hato"),
+                    (self.made("empty", ""), "it is empty"), (self.made("wrong", wrong), f"holds a {other}'s credential; wanted a {role}'s")):
+                for verb in verbs:
+                    with self.subTest(verb=verb, path=path.name):
+                        done = self.hato(verb[0], "--url", url, "--credential-file", path, *verb[1:], rc=4)
+                        self.assertIn(f"{path}", done.err)
+                        self.assertIn(said, done.err)
+        self.assertIn("is a symbolic link", self.hato("run", "--url", url, "--credential-file", link, "true", rc=125).err)  # its own table
+        for given, where in ((client, "HATO_CREDENTIAL"), ("x", "HATO_CREDENTIAL")):
+            done = self.hato("daemon", "--url", url, env={**self.env, "HATO_CREDENTIAL": given}, rc=4)
+            self.assertIn(where, done.err)
+        for given in (client, "x\n"):
+            self.assertIn("standard input holds", self.hato("daemon", "--url", url, "--credential-file", "-", input=given, rc=4).err)
+
+    @limit(60)
+    def test_the_credential_of_a_session_elsewhere_that_cannot_be_used(self):
+        self.up("-n", "0", "--listen", "tcp://0.0.0.0:0")
+        file = self.folder / "client.credential"
+        self.elsewhere(self.security()["listeners"][1]["url"])
+        self.hato("status")
+        text = file.read_text()
+        file.chmod(0o644)
+        self.assertIn("has mode 0644", self.hato("status", rc=4).err)
+        file.unlink()
+        done = self.hato("status", rc=4)
+        self.assertIn(f"cannot open the credential {file}", done.err)
+        self.assertNotIn("hato up", done.err)
+        self.made(file, text)
+        self.hato("down")
+
+    def test_a_credential_file_without_a_url(self):
+        self.up("-n", "0")
+        for verb in (("status",), ("map", "true"), ("up",), ("down",)):
+            done = self.hato(verb[0], "--credential-file", self.folder / "client.credential", *verb[1:], rc=2)
+            self.assertIn("--credential-file needs --url", done.err)
+
     @limit(60)
     def test_say_what_was_wanted(self):
         self.up("-n", "0")

@@ -292,7 +292,7 @@ class Another(Case):
         def refused(path, words):
             for verb in (("status", "--url", self.tcp), ("daemon", "--url", self.tcp, "--dial-timeout", "1s")):
                 done = self.alice(*verb, "--credential-file", path, rc=None)
-                self.assertNotEqual(done.rc, 0, repr(done))
+                self.assertEqual(done.rc, 4, repr(done))
                 self.assertIn(words, done.err, repr(done))
                 self.assertNotIn(self.secrets()[0], done.out + done.err)
 

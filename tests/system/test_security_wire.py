@@ -158,7 +158,7 @@ class WrongHands(Served):
             for words in (("status",), ("run", "true"), ("map", "-a", "/dev/null", "true")):
                 done = self.hato(*words[:1], "--url", url, "--credential-file", daemons, *words[1:], rc=None)
                 self.assertNotEqual(done.rc, 0, done)
-                self.assertIn("the credential here is a daemon's; wanted a client's", done.err)
+                self.assertIn(f"{daemons} holds a daemon's credential; wanted a client's", done.err)
                 self.assertEqual(done.out, "")
         # Nor when it says that it is a client's: its secret is not.
         for n, url in enumerate(self.remote, 1):

@@ -55,7 +55,7 @@ UNIT_TEST(nobody_there) {
   ck_assert_int_eq(fake_wait_daemon(&f), DAEMON_EXIT_NEVER);
   f.credential = "/tmp/hato-no-such-credential";
   fake_run(&f, "ipc:///tmp/hato-nobody-is-here", 300);
-  ck_assert_int_eq(fake_wait_daemon(&f), DAEMON_EXIT_NEVER);
+  ck_assert_int_eq(fake_wait_daemon(&f), DAEMON_EXIT_REFUSED);
 }
 
 static void never(void *arg, net_conn *c) {

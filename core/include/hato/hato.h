@@ -74,7 +74,7 @@ typedef struct hato_pool_options {
   hato_pool_mode mode;
   const char *session;         /* name or path; NULL: HATO_SESSION, else "default" */
   const char *url;             /* HATO_POOL_URL */
-  const char *credential_file; /* HATO_POOL_URL over anything but a Unix socket */
+  const char *credential_file; /* HATO_POOL_URL over anything but a Unix socket; else NULL */
   /* embedded: how many daemons on this machine and how many slots each.
    * Both 0: one daemon with a slot for every core this process may use. daemons > 0
    * and slots 0: one slot each, on disjoint cores. daemons -1: none (others dial in). */
@@ -102,7 +102,9 @@ typedef struct hato_pool_options {
 /* Opens a pool. options may be NULL (auto). Blocks until connected (embedded: until the
  * dispatcher listens; daemons may still be starting) or the connect timeout.
  * HATO_NOT_FOUND no session, HATO_REFUSED / HATO_UNREACHABLE / HATO_TIMED_OUT nobody answers,
- * HATO_PEER_AUTH not admitted, HATO_PROTOCOL another version, HATO_NOT_FOUND no hato binary. */
+ * HATO_PEER_AUTH not admitted, HATO_PROTOCOL another version, HATO_NOT_FOUND no hato binary,
+ * HATO_PERMISSION no credential that can be used: its file is missing, another's, open to others, or holds none of a
+ * client's. */
 HATO_API hato_status hato_pool_open(const hato_pool_options *options, hato_pool **pool, hato_error *err);
 
 /* Ends a pool: attached tasks that are unresolved are cancelled, their futures resolve with 7
