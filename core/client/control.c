@@ -62,8 +62,10 @@ static hato_status request_send(hato_pool *p, const request *r, const char *json
   pool_lock(p);
   bool open = p->state == POOL_OPEN;
   if (open) proto_control_encode(outbox_urgent(p), r->token, json, n);
+  const char *why = p->gone_reason;
+  if (!open) hato__fail(err, HATO_CLOSED, "the dispatcher is gone%s%s", why ? ": " : "", why ? why : "");
   pool_unlock(p);
-  if (!open) return hato__fail(err, HATO_CLOSED, "the dispatcher is gone");
+  if (!open) return HATO_CLOSED;
   net_wake(p->conn);
   return HATO_OK;
 }
@@ -103,6 +105,14 @@ static hato_status hand_on(hato__buf *text, bool last, bool *first, bool (*line)
   return st;
 }
 
+static hato_status gone_before_answer(hato_pool *p, hato_error *err) {
+  pool_lock(p);
+  const char *why = p->gone_reason;
+  hato_status st = hato__fail(err, HATO_CLOSED, "the dispatcher went before it had answered%s%s", why ? ": " : "", why ? why : "");
+  pool_unlock(p);
+  return st;
+}
+
 static hato_status receive(hato_pool *p, request *r, uint64_t until, bool (*line)(void *, const char *), void *arg,
                            hato_error *err) {
   bool first = true;
@@ -119,7 +129,7 @@ static hato_status receive(hato_pool *p, request *r, uint64_t until, bool (*line
     st = hand_on(&mine, last, &first, line, arg, err);
     if (st || last) break;
     if (gone) {
-      st = hato__fail(err, HATO_CLOSED, "the dispatcher went before it had answered");
+      st = gone_before_answer(p, err);
     } else if (!client_word_wait(&r->news, seen, until)) {
       st = hato__fail(err, HATO_TIMED_OUT, "the dispatcher did not answer in time");
     }

@@ -263,7 +263,7 @@ static hato_status on_goodbye(hato_pool *p, const net_frame *f, hato_error *err)
   hato_status st = proto_words_decode(&m, f->body, f->len, err);
   if (st) return st;
   pool_lock(p);
-  if (!p->gone_reason) p->gone_reason = hato__strndup(m.words, m.words_len);
+  if (!p->gone_reason && m.words_len > 0) p->gone_reason = hato__strndup(m.words, m.words_len);
   pool_unlock(p);
   net_close(p->conn, HATO_CLOSED, "the dispatcher said goodbye");
   return HATO_OK;

@@ -78,6 +78,7 @@ static void *clock_thread(void *arg) {
     uint64_t now = hato__now();
     sched_tick(d->sched, now);
     beat(d, now);
+    dispatcher_peers_dismissed_go(d, now);
     sweep(d, now);
     if (now >= later_at(d)) dispatcher_outbox_now(d);
     bool look = now >= d->launch_tick;
@@ -87,7 +88,7 @@ static void *clock_thread(void *arg) {
     dispatcher_work_pump(d);
     dispatcher_flush(d);
     dispatcher_lock(d);
-    at = least(at, least(d->next_beat, d->next_sweep));
+    at = least(at, least(d->dismiss_at, least(d->next_beat, d->next_sweep)));
     at = least(at, least(d->launch_tick, least(sched_deadline(d->sched), later_at(d))));
     if (!d->stopping && at > hato__now()) sleep_until(d, at);
   }
@@ -96,7 +97,7 @@ static void *clock_thread(void *arg) {
 }
 
 void dispatcher_clock_soon(dispatcher *d) {
-  if (least(d->launch_tick, least(sched_deadline(d->sched), later_at(d))) < d->tick_at) pthread_cond_signal(&d->tick);
+  if (least(d->dismiss_at, least(d->launch_tick, least(sched_deadline(d->sched), later_at(d)))) < d->tick_at) pthread_cond_signal(&d->tick);
 }
 
 hato_status dispatcher_clock_start(dispatcher *d, hato_error *err) {

@@ -15,6 +15,7 @@ struct issued {
   } key;
   hato__credential *it;
   char *file; /* where it can be read; NULL: nowhere */
+  uint64_t making; /* another with each secret */
   bool revoked, ended; /* ended: with its launch; to be dropped */
   uint64_t since_wall;
   unsigned connected; /* who proved it, when they were counted */
@@ -38,21 +39,25 @@ static void drop(dispatcher *d, issued *c) {
   free(c);
 }
 
-/* secret: NULL, if it is not wanted. */
-static bool is_valid(dispatcher *d, proto_role role, uint64_t id, uint8_t *secret) {
+bool dispatcher_credentials_secret(void *arg, proto_role role, uint64_t id, uint8_t secret[HATO__SECRET_BYTES],
+                                   uint64_t *making) {
+  dispatcher *d = arg;
   lock(d);
   const issued *c = find(d, role, id);
   bool valid = c && !c->revoked;
-  if (valid && secret) memcpy(secret, c->it->secret, HATO__SECRET_BYTES);
+  if (valid) memcpy(secret, c->it->secret, HATO__SECRET_BYTES);
+  if (valid) *making = c->making;
   unlock(d);
   return valid;
 }
 
-bool dispatcher_credentials_secret(void *d, proto_role role, uint64_t id, uint8_t secret[HATO__SECRET_BYTES]) {
-  return is_valid(d, role, id, secret);
+bool dispatcher_credentials_hold(dispatcher *d, const net_peer *n) {
+  lock(d);
+  const issued *c = n->secret ? find(d, n->role, n->id) : NULL;
+  bool holds = !n->secret || (c && !c->revoked && c->making == n->making);
+  unlock(d);
+  return holds;
 }
-
-bool dispatcher_credentials_valid(dispatcher *d, proto_role role, uint64_t id) { return is_valid(d, role, id, NULL); }
 
 /* ---- making ---- */
 
@@ -75,6 +80,7 @@ static hato_status add(dispatcher *d, proto_role role, uint64_t id, hato_error *
   c->since_wall = hato__wall_now();
   lock(d);
   c->it->certificate = d->credentials.certificate;
+  c->making = ++d->credentials.makings;
   HASH_ADD(hh, d->credentials.all, key, sizeof c->key, c);
   unlock(d);
   return HATO_OK;
@@ -274,6 +280,7 @@ hato_status dispatcher_credentials_renew(dispatcher *d, proto_role role, uint64_
   bool there = c && !c->ended && !(c->revoked && id), on_file = there && (c->file || id == 0);
   if (there) {
     memcpy(c->it->secret, secret, sizeof secret);
+    c->making = ++d->credentials.makings;
     c->revoked = false;
     c->since_wall = hato__wall_now();
   }
@@ -295,7 +302,7 @@ static unsigned close_peers(dispatcher *d, proto_role role, uint64_t id, const p
     peer *p = HATO__ENTRY(at, peer, link);
     const net_peer *who = net_peer_of(p->conn);
     if (p == but || !who->secret || who->role != role || who->id != id) continue;
-    net_close(p->conn, HATO_PEER_AUTH, "its credential was revoked");
+    dispatcher_peers_dismiss(p);
     n++;
   }
   return n;

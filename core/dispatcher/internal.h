@@ -102,6 +102,8 @@ struct peer {
   unsigned refs;   /* the connection's, sched's (until OWNER_END), and those of a flush */
   bool introduced; /* CLIENT or DAEMON was received */
   bool closed;
+  _Atomic bool dismissed; /* a client whose credential was revoked: what it says counts no more, and it is told only that */
+  bool told;              /* the writer's: it was */
   hato__link dirty;       /* in d->dirty or d->later */
   bool later;             /* in the latter */
   hato__link link;        /* in d->peers */
@@ -263,6 +265,7 @@ struct dispatcher {
   struct {                      /* credentials.c */
     pthread_mutex_t files, lock; /* of their files; of what follows: taken in this order, `lock` after all others */
     issued *all;
+    uint64_t makings; /* of secrets, so far */
     char *dir;        /* of their files */
     bool shared;      /* daemons on other machines may see it */
     bool published;   /* the session's are on file */
@@ -275,6 +278,7 @@ struct dispatcher {
   pid_t while_pid;
   uint64_t while_start; /* with the number it names a process */
   uint32_t heartbeat_ms;
+  uint64_t dismiss_at; /* when those are closed who were dismissed and have not hung up; UINT64_MAX: none */
   uint64_t id, started, started_wall;
 
   sched *sched;
@@ -338,8 +342,10 @@ hato_status dispatcher_listeners_add(dispatcher *d, net_listener *const *l, unsi
 hato_status dispatcher_credentials_open(dispatcher *d, const dispatcher_options *o, hato_error *err);
 void dispatcher_credentials_close(dispatcher *d); /* of what open began; removes the files */
 /* The guard's `find`. */
-bool dispatcher_credentials_secret(void *d, proto_role role, uint64_t id, uint8_t secret[HATO__SECRET_BYTES]);
-bool dispatcher_credentials_valid(dispatcher *d, proto_role role, uint64_t id);
+bool dispatcher_credentials_secret(void *d, proto_role role, uint64_t id, uint8_t secret[HATO__SECRET_BYTES],
+                                   uint64_t *making);
+/* What this peer proved when it was admitted would admit it now. */
+bool dispatcher_credentials_hold(dispatcher *d, const net_peer *n);
 /* Before peers come over a network: makes the certificate, unless it was given, and the files of clients and of
  * daemons by hand; once. These four without the dispatcher's lock: they write. */
 hato_status dispatcher_credentials_publish(dispatcher *d, hato_error *err);
@@ -364,6 +370,9 @@ void dispatcher_credentials_sweep(dispatcher *d);
 /* ---- peers.c ---- */
 void dispatcher_peers_admitted(void *arg, net_conn *c);
 hato_status dispatcher_peers_embed(dispatcher *d, net_conn *server, hato_error *err);
+/* Its credential was revoked: a daemon is cut off, a client told so (after a flush); it hangs up then. With the lock. */
+void dispatcher_peers_dismiss(peer *p);
+void dispatcher_peers_dismissed_go(dispatcher *d, uint64_t now); /* those that did not in time. With the lock */
 void dispatcher_peer_unref(peer *p);
 static inline client *client_of(peer *p) { return HATO__ENTRY(p, client, peer); }
 static inline worker *worker_of(peer *p) { return HATO__ENTRY(p, worker, peer); }
@@ -371,6 +380,7 @@ void dispatcher_client_free(client *c);
 void dispatcher_worker_free(worker *w);
 
 /* ---- outbox.c: with the lock, but fill, flush ---- */
+void dispatcher_outbox_wake(peer *p); /* its writer is to look */
 hato__buf *dispatcher_outbox_bytes(peer *p,
                                    size_t *begun); /* append whole frames, then dispatcher_outbox_done */
 void dispatcher_outbox_done(peer *p, size_t begun);

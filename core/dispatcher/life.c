@@ -60,7 +60,7 @@ hato_status dispatcher_create(const dispatcher_options *o, dispatcher **out, hat
   hato__list_init(&d->waits);
   hato__list_init(&d->unkept);
   d->next_task = 1;
-  d->tick_at = UINT64_MAX;
+  d->tick_at = d->dismiss_at = UINT64_MAX;
   d->started = d->busy_at = hato__now();
   d->started_wall = hato__wall_now();
   hato__random(&d->id, sizeof d->id);

@@ -75,6 +75,8 @@ static void touched(peer *p, uint64_t bytes) {
   net_pause(p->conn, true);
 }
 
+void dispatcher_outbox_wake(peer *p) { make_dirty(p); }
+
 hato__buf *dispatcher_outbox_bytes(peer *p, size_t *begun) {
   *begun = p->out.bytes.len;
   return &p->out.bytes;
@@ -313,9 +315,21 @@ static bool resumed(peer *p) {
   return true;
 }
 
+/* The last that a client hears whose credential was revoked, whatever else waits for it. */
+static void last_words(peer *p, net_out *out) {
+  if (!p->told)
+    proto_words_encode(&out->bytes, PROTO_GOODBYE, HATO_PEER_AUTH,
+                       "this client is not admitted any more: its credential was revoked");
+  p->told = true;
+}
+
 void dispatcher_outbox_fill(void *owner, net_conn *conn, net_out *out) {
   peer *p = owner;
   outbox *o = &p->out;
+  if (p->dismissed) {
+    last_words(p, out);
+    return;
+  }
   uint32_t from = o->taken.at;
   if (o->taken.at == o->taken.n) {
     dispatcher_lock(p->d);

@@ -9,7 +9,7 @@ static hato_status on_frame(void *owner, net_conn *conn, const net_frame *f, hat
   peer *p = owner;
   (void)conn;
   atomic_store_explicit(&p->heard, hato__now(), memory_order_relaxed);
-  if (f->type == PROTO_HEARTBEAT) return HATO_OK;
+  if (f->type == PROTO_HEARTBEAT || p->dismissed) return HATO_OK;
   if (p->kind == PEER_CLIENT) {
     if (!p->introduced) return dispatcher_clients_introduce(client_of(p), f, err);
     return dispatcher_clients_frame(client_of(p), f, err);
@@ -63,6 +63,32 @@ void dispatcher_peer_unref(peer *p) {
   }
 }
 
+/* ---- sent away ---- */
+
+#define DISMISS_NS HATO__SEC /* for a client to read why, and to hang up */
+
+void dispatcher_peers_dismiss(peer *p) {
+  if (p->kind != PEER_CLIENT) {
+    net_close(p->conn, HATO_PEER_AUTH, "its credential was revoked");
+    return;
+  }
+  p->dismissed = true;
+  dispatcher_outbox_wake(p);
+  p->d->dismiss_at = hato__now() + DISMISS_NS;
+  dispatcher_clock_soon(p->d);
+}
+
+void dispatcher_peers_dismissed_go(dispatcher *d, uint64_t now) {
+  if (now < d->dismiss_at) return;
+  d->dismiss_at = UINT64_MAX;
+  for (hato__link *at = d->peers.next; at != &d->peers; at = at->next) {
+    peer *p = HATO__ENTRY(at, peer, link);
+    if (p->dismissed) net_close(p->conn, HATO_PEER_AUTH, "its credential was revoked");
+  }
+}
+
+/* ---- who comes ---- */
+
 static peer *peer_new(proto_role role) {
   peer *p;
   if (role == PROTO_ROLE_CLIENT) {
@@ -91,13 +117,12 @@ static hato_status peer_start(dispatcher *d, net_conn *conn, proto_role role, ha
   p->since_wall = hato__wall_now();
   hato__list_init(&p->dirty);
   dispatcher_lock(d);
-  const net_peer *n = net_peer_of(conn);
-  bool revoked = n->secret && !dispatcher_credentials_valid(d, role, n->id); /* since it was admitted */
-  if (d->stopping || revoked) {
+  bool holds = dispatcher_credentials_hold(d, net_peer_of(conn)); /* what it was admitted by, still */
+  if (d->stopping || !holds) {
     dispatcher_unlock(d);
     free(p->kind == PEER_CLIENT ? (void *)client_of(p) : (void *)worker_of(p));
-    return revoked ? hato__fail(err, HATO_PEER_AUTH, "its credential was revoked")
-                   : hato__fail(err, HATO_CLOSED, "the dispatcher is ending");
+    return holds ? hato__fail(err, HATO_CLOSED, "the dispatcher is ending")
+                 : hato__fail(err, HATO_PEER_AUTH, "its credential was revoked or renewed as it came");
   }
   hato__list_push(&d->peers, &p->link);
   d->n_peers++;

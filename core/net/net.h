@@ -130,9 +130,9 @@ typedef struct net_auth {
 
 /* Of who listens. */
 typedef struct net_guard {
-  /* The secret of this credential; false: there is none. Called on threads of NNG, with no lock of net held. NULL:
-   * there are no credentials. */
-  bool (*find)(void *arg, proto_role role, uint64_t id, uint8_t secret[HATO__SECRET_BYTES]);
+  /* The secret of this credential, and its making: a number that another secret of the same credential never has.
+   * False: there is none. Called on threads of NNG, with no lock of net held. NULL: there are no credentials. */
+  bool (*find)(void *arg, proto_role role, uint64_t id, uint8_t secret[HATO__SECRET_BYTES], uint64_t *making);
   void *arg;
   net_munge munge;
   const net_identity *identity; /* borrowed for the call; NULL: no TLS */
@@ -141,6 +141,7 @@ typedef struct net_guard {
 typedef struct net_peer {
   proto_role role;   /* of a dialled connection: the one it was dialled as */
   uint64_t id;       /* of its credential, when `secret` */
+  uint64_t making;   /* of the secret that it proved to a listener, as the guard said */
   char address[128]; /* for people */
   bool local;        /* Unix socket or in-process */
   bool encrypted;

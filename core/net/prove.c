@@ -15,7 +15,10 @@ proto_method net__method_for(const net_listener *l) {
   return l->munge_runs ? PROTO_METHOD_MAY_MUNGE : PROTO_METHOD_SECRET;
 }
 
-static void no(net__admission *a, const char *reason) { net__refuse(a, HATO_PEER_AUTH, "not admitted", reason); }
+/* The same words for whatever is amiss. */
+static void no(net__admission *a, const char *reason) {
+  net__refuse(a, HATO_PEER_AUTH, "not admitted: its credential is not, or no longer, good here", reason);
+}
 
 /* "a client's", "launch 7's" */
 static void whose(const net__admission *a, uint64_t id, char *out, size_t n) {
@@ -28,30 +31,32 @@ static void whose(const net__admission *a, uint64_t id, char *out, size_t n) {
 }
 
 /* The MAC of a credential that is not there is computed, too, with another secret. */
-static bool proves(net__admission *a, const proto_proof *m, bool *known) {
+static bool proves(net__admission *a, const proto_proof *m, bool *known, uint64_t *making) {
   uint8_t secret[HATO__SECRET_BYTES], want[32];
   const net_guard *g = &a->l->guard;
   memcpy(secret, a->l->decoy, sizeof secret);
-  *known = g->find != NULL && g->find(g->arg, (proto_role)a->role, m->id, secret);
+  *known = g->find != NULL && g->find(g->arg, (proto_role)a->role, m->id, secret, making);
   bool ok = net__proof_mac(want, secret, a->transcript, m) && net__mac_equal(m->mac, want) && *known;
   explicit_bzero(secret, sizeof secret);
   return ok;
 }
 
-/* All is proved. munge: our own credential, or "". */
-static void admit(net__admission *a, uint64_t id, const uint8_t proof[32], const char *munge) {
+/* All is proved, by the secret of this making. munge: our own credential, or "". */
+static void admit(net__admission *a, uint64_t id, uint64_t making, const uint8_t proof[32], const char *munge) {
   uint8_t secret[HATO__SECRET_BYTES];
+  uint64_t now = 0;
   const net_guard *g = &a->l->guard;
   proto_proof m = {.munge = munge, .munge_len = (uint32_t)strlen(munge)};
-  bool ok = g->find(g->arg, (proto_role)a->role, id, secret) &&
+  bool ok = g->find(g->arg, (proto_role)a->role, id, secret, &now) && now == making &&
             net__welcome_mac(m.mac, secret, a->transcript, proof, &m);
   explicit_bzero(secret, sizeof secret);
   if (!ok) {
-    no(a, "its credential was revoked meanwhile");
+    no(a, "its credential was revoked or renewed meanwhile");
     return;
   }
   a->c->peer.secret = true;
   a->c->peer.id = id;
+  a->c->peer.making = making;
   net__welcome(a, &m);
 }
 
@@ -60,7 +65,7 @@ static void admit(net__admission *a, uint64_t id, const uint8_t proof[32], const
 typedef struct check {
   net__munge_job job;
   net__admission *a;
-  uint64_t id;
+  uint64_t id, making;
   uint8_t proof[32];
   char credential[PROTO_MUNGE_MAX + 1];
 } check;
@@ -80,10 +85,10 @@ static void checked(net__munge_job *job) {
   hato_status st = job->err.status;
   if (st == HATO_OK) {
     c->peer.munge = true;
-    admit(a, k->id, k->proof, job->answer);
+    admit(a, k->id, k->making, k->proof, job->answer);
   } else if (unknown(st) && st != HATO_CANCELLED && a->method == PROTO_METHOD_MAY_MUNGE) {
     say_without(a, job->err.text);
-    admit(a, k->id, k->proof, "");
+    admit(a, k->id, k->making, k->proof, "");
   } else {
     no(a, job->err.text);
   }
@@ -92,7 +97,7 @@ static void checked(net__munge_job *job) {
   free(k);
 }
 
-static void ask_munge(net__admission *a, const proto_proof *m) {
+static void ask_munge(net__admission *a, const proto_proof *m, uint64_t making) {
   check *k = calloc(1, sizeof *k);
   bool ok = k != NULL && net__hold(a->c);
   if (!ok) {
@@ -102,6 +107,7 @@ static void ask_munge(net__admission *a, const proto_proof *m) {
   }
   k->a = a;
   k->id = m->id;
+  k->making = making;
   memcpy(k->proof, m->mac, sizeof k->proof);
   memcpy(k->credential, m->munge, m->munge_len); /* ends with the zero of calloc */
   k->job = (net__munge_job){.credential = k->credential, .encode = true, .done = checked, .arg = k};
@@ -124,11 +130,12 @@ void net__proof(net__admission *a, const net_frame *f) {
   hato_error err = {0};
   char words[160], owner[64];
   bool known;
+  uint64_t making = 0;
   if (proto_proof_decode(&m, f->body, f->len, &err) != HATO_OK) {
     net__refuse(a, HATO_PROTOCOL, err.text, err.text);
     return;
   }
-  if (!proves(a, &m, &known)) {
+  if (!proves(a, &m, &known, &making)) {
     whose(a, m.id, owner, sizeof owner);
     snprintf(words, sizeof words,
              known ? "its proof is wrong: it does not hold the credential that it names, %s"
@@ -136,13 +143,13 @@ void net__proof(net__admission *a, const net_frame *f) {
              owner);
     no(a, words);
   } else if (a->method == PROTO_METHOD_SECRET) {
-    admit(a, m.id, m.mac, "");
+    admit(a, m.id, making, m.mac, "");
   } else if (m.munge_len > 0) {
-    ask_munge(a, &m);
+    ask_munge(a, &m, making);
   } else if (a->method == PROTO_METHOD_MUNGE) {
     no(a, "came without a MUNGE credential, which is required");
   } else {
     say_without(a, "it has no MUNGE");
-    admit(a, m.id, m.mac, "");
+    admit(a, m.id, making, m.mac, "");
   }
 }

@@ -224,8 +224,9 @@ static int play_daemon(char **argv) {
 }
 
 /* The daemon that it starts holds this. */
-static bool find(void *arg, proto_role role, uint64_t id, uint8_t secret[HATO__SECRET_BYTES]) {
+static bool find(void *arg, proto_role role, uint64_t id, uint8_t secret[HATO__SECRET_BYTES], uint64_t *making) {
   (void)arg, (void)role, (void)id;
+  *making = 0;
   memset(secret, 0x55, HATO__SECRET_BYTES);
   return true;
 }

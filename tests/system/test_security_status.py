@@ -371,15 +371,28 @@ class Revoking(Sessions):
         (url,) = self.up("-n", "1", "--listen", "tcp://127.0.0.1:0")
         file = self.copy("client")
         far = self.start_hato("run", "--url", url, "--credential-file", file, "--", "sh", "-c", f": > {self.dir}/runs; sleep 600")
-        near = self.start_hato("wait", "--all")
         self.wait_for((self.dir / "runs").exists, 20, "its task runs")
+        kept = self.hato("submit", "--", "sleep", "600").out.strip()
+        near = self.start_hato("wait", kept)
+        waiting = self.start_hato("wait", kept, "--url", url, "--credential-file", file)
+        clients = lambda: [one for one in self.security()["connected"] if one["role"] == "client" and one["secret"] and "label" in one]
+        self.wait_for(lambda: len(clients()) == 2, 20, "two clients by the credential")
         told = self.hato_json("credentials", "revoke", "client", "--url", url, "--credential-file", file)[0]
-        self.assertEqual((told["revoked"], told["sent_away"]), (True, 1))
-        self.assertNotEqual(far.wait().rc, 0)
-        self.wait_for(lambda: self.status()["slots"] and not self.status()["busy"], 20, "its task is cancelled")
-        self.assertEqual(near.wait().rc, 0)  # by the socket, where the user alone counts
-        self.assertIn("not admitted", self.hato("status", "--url", url, "--credential-file", file, rc=3).err)
+        self.assertEqual((told["revoked"], told["sent_away"]), (True, 2))
+        gone = far.wait()
+        self.assertEqual(gone.rc, 125)
+        self.assertIn("this client is not admitted any more: its credential was revoked", gone.err)
+        waits = waiting.wait()
+        self.assertEqual(waits.rc, 3)
+        self.assertIn("this client is not admitted any more: its credential was revoked", waits.err)
+        self.wait_for(lambda: self.hato_json("tasks", kept)[0]["state"] == "running", 20, "its task is cancelled and another runs")
+        self.assertIsNone(near.rc())  # by the socket, where the user alone counts
+        self.hato("cancel", kept)
+        self.assertEqual(near.wait().rc, 1)
+        self.assertIn("refused: not admitted: its credential is not, or no longer, good here",
+                      self.hato("status", "--url", url, "--credential-file", file, rc=3).err)
         self.assertFalse((self.folder / "client.credential").exists())
+        self.wait_for(lambda: not clients(), 10, "they are gone")
 
     @limit(60)
     def test_a_launch_that_replaces_another(self):

@@ -150,8 +150,10 @@ static void fake_admitted(void *arg, net_conn *c) {
 }
 
 /* The only credential, of a daemon by hand. */
-static bool fake_secret(void *arg, proto_role role, uint64_t id, uint8_t secret[HATO__SECRET_BYTES]) {
+static bool fake_secret(void *arg, proto_role role, uint64_t id, uint8_t secret[HATO__SECRET_BYTES],
+                        uint64_t *making) {
   (void)arg;
+  *making = 0;
   memset(secret, 0x55, HATO__SECRET_BYTES);
   return role == PROTO_ROLE_DAEMON && id == 0;
 }

@@ -184,6 +184,8 @@ typedef struct host {
   net_guard guard;
   hato__credential *credentials[3]; /* by role: what `find` knows */
   net_auth auth;                    /* a client's */
+  atomic_uint asked;                /* calls of `find` */
+  unsigned another_from;            /* from this call of it on the secret, the same, is of another making; 0: never */
   bool echo, plain;
   end ends[64];
   atomic_uint admitted, paused, resumed, refused, errors;
@@ -234,8 +236,11 @@ static inline bool host_last(host *h, const char *part) {
 }
 
 /* One credential of each role, of number 0. */
-static inline bool host_find(void *arg, proto_role role, uint64_t id, uint8_t secret[HATO__SECRET_BYTES]) {
+static inline bool host_find(void *arg, proto_role role, uint64_t id, uint8_t secret[HATO__SECRET_BYTES],
+                             uint64_t *making) {
   host *h = arg;
+  unsigned n = ++h->asked;
+  *making = h->another_from != 0 && n >= h->another_from;
   if (id != 0) return false;
   memcpy(secret, h->credentials[role]->secret, HATO__SECRET_BYTES);
   return true;

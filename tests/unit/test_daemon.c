@@ -63,8 +63,8 @@ static void never(void *arg, net_conn *c) {
   ck_abort_msg("admitted");
 }
 
-static bool knows_none(void *arg, proto_role role, uint64_t id, uint8_t secret[HATO__SECRET_BYTES]) {
-  (void)arg, (void)role, (void)id, (void)secret;
+static bool knows_none(void *arg, proto_role role, uint64_t id, uint8_t secret[HATO__SECRET_BYTES], uint64_t *making) {
+  (void)arg, (void)role, (void)id, (void)secret, (void)making;
   return false;
 }
 

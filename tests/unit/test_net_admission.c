@@ -57,6 +57,24 @@ UNIT_TEST(a_credential_of_another_role_or_number) {
   host_close(&h);
 }
 
+/* Revoked and renewed between a peer's proof and its WELCOME: it proved what is no more. */
+UNIT_TEST(a_credential_that_is_made_anew_meanwhile) {
+  static host h;
+  hato_error err;
+  host_listen(&h, "tcp");
+  h.another_from = 2;
+  ck_assert_int_eq(dial_status(&h, &h.auth, &err), HATO_PEER_AUTH);
+  ck_assert_ptr_nonnull(strstr(err.text, "refused: not admitted: its credential is not, or no longer, good here"));
+  WAIT_FOR(h.refused == 1);
+  ck_assert(host_last(&h, "its credential was revoked or renewed meanwhile"));
+  ck_assert_uint_eq(h.admitted, 0);
+  ck_assert_int_eq(dial_status(&h, &h.auth, &err), HATO_OK);
+  WAIT_FOR(h.admitted == 1);
+  ck_assert_uint_eq(net_peer_of(h.ends[0].c)->making, 1);
+  end_free(&h.ends[0]);
+  host_close(&h);
+}
+
 /* On a Unix socket a daemon proves its credential besides. */
 UNIT_TEST(a_daemon_on_a_unix_socket) {
   static host h;
