@@ -55,8 +55,19 @@ static const hato__certificate *certificate_of(const net_auth *auth) {
   return k != NULL && k->certificate.name[0] != 0 ? &k->certificate : NULL;
 }
 
+/* The port is not what the scheme says; as much of it as can be known. */
+static hato_status no_websocket(const net__dial *d, int rv, hato_error *err) {
+  bool tls = hato__scheme_is_encrypted(d->kind);
+  if (rv == NNG_EPROTO) /* with TLS it has the dispatcher's certificate */
+    return hato__fail(err, HATO_PROTOCOL, tls ? "%s: who answers there speaks TLS, and no WebSocket: want tls+tcp"
+                                              : "%s: who answers there speaks TLS, or no WebSocket: want wss, or tcp", d->url);
+  return hato__fail(err, HATO_RESET, tls ? "%s: who answers there hung up as TLS began: want ws, if it speaks none"
+                                         : "%s: who answers there hung up as a WebSocket began: want wss, if it speaks TLS", d->url);
+}
+
 static hato_status connect_words(const net__dial *d, int rv, hato_error *err) {
   if (net__tls_failure(d->kind, rv)) return net__tls_refused(d->url, certificate_of(d->auth), rv, err);
+  if (hato__scheme_is_ws(d->kind) && (rv == NNG_EPROTO || rv == NNG_ECONNSHUT || rv == NNG_ECONNRESET)) return no_websocket(d, rv, err);
   if (rv == NNG_EAGAIN) return hato__fail(err, HATO_TIMED_OUT, "%s: too many others are dialling", d->url);
   if (rv == NNG_ECONNREFUSED || rv == NNG_ENOENT)
     return hato__fail(err, HATO_REFUSED, "%s: nobody listens there", d->url);

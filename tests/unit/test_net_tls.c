@@ -236,6 +236,29 @@ UNIT_TEST(plain_and_tls_do_not_mix) {
   net_identity_free(id);
 }
 
+/* One of two ends; the first may be lost with the connection. */
+static void ws_fails(const net_identity *id, const char *listens, const char *dials, const char *words, const char *or) {
+  static host h;
+  char url[64];
+  hato_error err;
+  net_conn *c;
+  host_with(&h, listens, id);
+  snprintf(url, sizeof url, "%s%s%s", dials, strstr(h.url, "://"), strstr(listens, "ws") ? "" : "/hato");
+  hato_status st = net_dial(url, PROTO_ROLE_CLIENT, &h.auth, 10000, 0, &c, &err);
+  ck_assert_msg(st == HATO_PROTOCOL || st == HATO_RESET, "%d %s", st, err.text);
+  ck_assert_msg(strstr(err.text, st == HATO_PROTOCOL ? words : or) != NULL, "%s", err.text);
+  nobody_came(&h);
+}
+
+UNIT_TEST(websockets_with_and_without_tls_do_not_mix) {
+  net_identity *id = make();
+  ws_fails(id, "wss", "ws", "speaks TLS, or no WebSocket: want wss, or tcp", "want wss, if it speaks TLS");
+  ws_fails(id, "ws", "wss", "does not speak TLS", "hung up as TLS began: want ws, if it speaks none");
+  ws_fails(id, "tls+tcp", "wss", "speaks TLS, and no WebSocket: want tls+tcp", "hung up as TLS began");
+  ws_fails(id, "tcp", "ws", "speaks TLS, or no WebSocket: want wss, or tcp", "hung up as a WebSocket began");
+  net_identity_free(id);
+}
+
 /* ---- ends ---- */
 
 /* What the peer sent before it went is read, and its going heard of, however late the owner comes to it. */
