@@ -176,6 +176,9 @@ static inline void end_free(end *e) {
   pthread_mutex_destroy(&e->lock);
 }
 
+/* The words of every refusal of a proof, whatever is wrong with it. */
+#define NOT_ADMITTED "not admitted: its credential is not, or no longer, good here"
+
 /* A listener whose admitted connections each get an end. */
 typedef struct host {
   net_listener *l;

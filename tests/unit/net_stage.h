@@ -72,13 +72,13 @@ static inline void stage_admits(stage *s, const char *url) {
 
 /* Both words and status of a refusal are these, whatever its reason. */
 static inline void stage_refuses(stage *s, talk *t, unsigned refused, const char *reason) {
-  static const uint8_t want[] = {HATO_PEER_AUTH & 0xff, HATO_PEER_AUTH >> 8, 12, 0, 0, 0, 'n', 'o', 't', ' ',
-                                 'a', 'd', 'm', 'i', 't', 't', 'e', 'd'};
+  static const uint8_t head[] = {HATO_PEER_AUTH & 0xff, HATO_PEER_AUTH >> 8, sizeof NOT_ADMITTED - 1, 0, 0, 0};
   uint8_t body[TALK_BODY];
   uint32_t len;
   ck_assert_uint_eq(raw_read_frame(t->fd, body, &len), PROTO_REFUSED);
-  ck_assert_uint_eq(len, sizeof want);
-  ck_assert_mem_eq(body, want, sizeof want);
+  ck_assert_uint_eq(len, sizeof head + sizeof NOT_ADMITTED - 1);
+  ck_assert_mem_eq(body, head, sizeof head);
+  ck_assert_mem_eq(body + sizeof head, NOT_ADMITTED, sizeof NOT_ADMITTED - 1);
   WAIT_FOR(s->h.refused == refused);
   ck_assert_msg(host_last(&s->h, reason), "%s", s->h.last);
   close(t->fd);

@@ -130,7 +130,7 @@ UNIT_TEST(all_refuse) {
   ck_assert_int_eq(net_dial_any(&o, &c, &err), HATO_PEER_AUTH); /* at once: nobody is asked again */
   ck_assert_ptr_null(c);
   char want[256];
-  snprintf(want, sizeof want, "%s, %s: refused: not admitted", urls[0], urls[1]);
+  snprintf(want, sizeof want, "%s, %s: refused: " NOT_ADMITTED, urls[0], urls[1]);
   ck_assert_str_eq(err.text, want);
   hato__credential_free(k);
   field_close(&f);
@@ -143,7 +143,7 @@ UNIT_TEST(who_answers_refuses_the_others_do_not_answer) {
   char want[512];
   field_open(&f);
   ck_assert_int_eq(race_for(&f, (kind[]){DEAD, REFUSES, SILENT}, 3, 800, &c, &err), HATO_PEER_AUTH);
-  snprintf(want, sizeof want, "%s: nobody listens there; %s: refused: not admitted; %s: connected, but not answered in time",
+  snprintf(want, sizeof want, "%s: nobody listens there; %s: refused: " NOT_ADMITTED "; %s: connected, but not answered in time",
            f.urls[DEAD], f.urls[REFUSES], f.urls[SILENT]);
   ck_assert_str_eq(err.text, want);
   field_close(&f);
