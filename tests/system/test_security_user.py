@@ -5,6 +5,7 @@ who is logged in there, too. To become them takes root: without it these tests a
 
 import json
 import os
+import re
 import signal
 import sys
 import unittest
@@ -233,6 +234,29 @@ class Another(Case):
         marks = [word for pid in daemons for word in command_line(pid) if word.startswith("HATO_")]
         self.assertEqual(len({word for word in marks if word.startswith("HATO_LAUNCH_TAG=")}), 1, marks)
         self.assertLessEqual({"HATO_MEMBER=0", "HATO_MEMBER=1"}, set(marks))
+
+    @limit(60)
+    def test_daemons_of_a_killed_dispatcher_are_found_by_their_marks(self):
+        """And ended; another user's process that shows the same is none of them."""
+        self.up("-n", "2")
+        daemons = self.wait_for(lambda: len(found := self.below("daemon", "--mark")) == 2 and found, what="two daemons")
+        marks = [word for word in command_line(daemons[0]) if re.match("HATO_[A-Z_]+=", word)]
+        self.assertEqual(len(marks), 2)
+        his = self.start(PYTHON, "-c", "import time; time.sleep(600)", *marks, user=MALLORY, group=MALLORY, extra_groups=[], cwd="/")
+        (dispatcher,) = self.below("dispatcher")
+        for pid in daemons:
+            os.kill(pid, signal.SIGSTOP)  # else they end by themselves
+        os.kill(dispatcher, signal.SIGKILL)
+        self.wait_for(lambda: not alive(dispatcher), what="the dispatcher's end")
+        # As the record of a launch whose daemons do not end with their dispatcher.
+        tag = next(word.removeprefix("HATO_LAUNCH_TAG=") for word in marks if "TAG" in word)
+        one = {"tag": tag, "launcher": "local", "count": 2, "daemons": True, "options": [], "record": ""}
+        self.make(self.session() / "launches", ALICE, 0o600, json.dumps({"version": 1, "launches": [one]}))
+        self.up("-n", "0")
+        self.wait_for(lambda: "LEFTOVER-" in self.log(), 20, "what the next dispatcher found")
+        self.assertRegex(self.log(), r"LEFTOVER-ENDED launch \S+ by local, of a dispatcher that was killed: what was left of it is ended")
+        self.assertFalse(any(alive(pid) for pid in daemons))
+        self.assertIsNone(his.rc())
 
     def squatted(self, make):
         """Alice's session, where Mallory has made what Alice's local folder would be."""
