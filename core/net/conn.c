@@ -46,6 +46,7 @@ void net__conn_clear(net_conn *c) {
   free(c->words);
   /* May run inside a callback of one of them: freed on a thread of NNG's own, when idle. */
   nng_aio_reap(c->aio);
+  nng_aio_reap(c->now_aio);
   nng_aio_reap(c->try_aio);
   nng_aio_reap(c->wait_aio);
   nng_aio_reap(c->probe_aio);

@@ -69,6 +69,7 @@ struct net_conn {
   /* the reader's */
   bool quiet;    /* of a WebSocket: nothing came for a while */
   bool grow;     /* the last receive filled the buffer */
+  bool flows;    /* the last receive brought a large frame, or a part of one */
   uint8_t small; /* receives in a row that used little of it */
   uint8_t *buf;
   uint32_t cap, len;
@@ -77,6 +78,7 @@ struct net_conn {
   uint32_t big_have;
   net_data *big; /* a frame that is read into a buffer of its own */
   uint8_t *big_bytes;
+  nng_aio *now_aio;
   net__admission *admission;
 
   /* of a WebSocket and of TLS: what finds out that it is closed (recv.c) */

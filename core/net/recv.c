@@ -9,6 +9,7 @@
  * pieces is mostly another large frame, whose beginning would be copied. */
 #define BEHIND_BIG 4096u
 #define SMALL_IN_A_ROW 4
+#define IN_A_TURN 64 /* receives, and then others have their turn on this thread of NNG */
 #define QUIET_MS 200
 
 hato_status net__header_check(net_conn *c, const uint8_t *header, uint32_t *len, hato_error *err) {
@@ -39,6 +40,7 @@ hato_status net__give(net_conn *c, const uint8_t *header, net_data *data, hato_e
 }
 
 hato_status net__big_begin(net_conn *c, const uint8_t *at, uint32_t have, uint32_t whole, hato_error *err) {
+  c->flows = true;
   c->big = net_data_new(whole, &c->big_bytes);
   if (c->big == NULL) return hato__fail(err, HATO_NO_MEMORY, "no memory for a frame of %u bytes", whole);
   memcpy(c->big_bytes, at, have);
@@ -228,10 +230,8 @@ static void watch(net_conn *c) {
     lose(c);
 }
 
-static hato_status post(net_conn *c, hato_error *err) {
-  hato_status st = make_room(c, err);
-  if (st != HATO_OK) return st;
-  nng_iov iov[2];
+/* Where the next bytes go: the rest of a large frame, and what follows into the buffer, in which there is room. */
+static unsigned places(net_conn *c, nng_iov iov[2]) {
   unsigned n = 0;
   size_t room = c->cap - c->len;
   if (c->big != NULL) {
@@ -239,6 +239,14 @@ static hato_status post(net_conn *c, hato_error *err) {
     if (room > BEHIND_BIG) room = BEHIND_BIG;
   }
   iov[n++] = (nng_iov){.iov_buf = c->buf + c->len, .iov_len = room};
+  return n;
+}
+
+static hato_status post(net_conn *c, hato_error *err) {
+  hato_status st = make_room(c, err);
+  if (st != HATO_OK) return st;
+  nng_iov iov[2];
+  unsigned n = places(c, iov);
   net__ref(c); /* the callback may come, and release the connection, before this ends */
   nng_aio_set_iov(c->aio, n, iov);
   if (c->ws) nng_aio_set_timeout(c->aio, c->quiet ? NNG_DURATION_INFINITE : QUIET_MS);
@@ -254,6 +262,7 @@ static hato_status post(net_conn *c, hato_error *err) {
 /* n bytes came. */
 static void take(net_conn *c, size_t n) {
   if (n == 0) return;
+  c->flows = c->big != NULL;
   atomic_store_explicit(&c->in, atomic_load_explicit(&c->in, memory_order_relaxed) + n, memory_order_relaxed);
   if (c->big != NULL) {
     size_t rest = c->big->n - c->big_have, mine = n < rest ? n : rest;
@@ -264,6 +273,25 @@ static void take(net_conn *c, size_t n) {
   size_t room = c->cap - c->len;
   c->len += (uint32_t)n;
   judge(c, n, room);
+}
+
+/*
+ * In the middle of large frames more is mostly there, or comes before another thread would be awake. So it is tried,
+ * as the writer does it (send.c): with an aio that has no callback, which keeps the stream on this thread. What fails
+ * is found out again by what is posted then. False: nothing came.
+ */
+static bool take_now(net_conn *c) {
+  nng_iov iov[2];
+  if (!c->direct || !c->flows || c->admission != NULL) return false;
+  if (c->now_aio == NULL && nng_aio_alloc(&c->now_aio, NULL, NULL) != 0) return false;
+  if (make_room(c, NULL) != HATO_OK) return false;
+  nng_aio_set_iov(c->now_aio, places(c, iov), iov);
+  nng_stream_recv(c->stream, c->now_aio);
+  if (nng_aio_count(c->now_aio) == 0) nng_aio_cancel(c->now_aio);
+  nng_aio_wait(c->now_aio);
+  if (nng_aio_result(c->now_aio) != 0) return false;
+  take(c, nng_aio_count(c->now_aio));
+  return true;
 }
 
 void net__reader_failed(net_conn *c, hato_status status, const char *words) {
@@ -317,7 +345,7 @@ static void stream_ended(net_conn *c, int rv) {
 /* The reader's turn: it has the role and a hold. */
 static void read_on(net_conn *c) {
   hato_error err = {0};
-  for (;;) {
+  for (unsigned turns = 0;; turns++) {
     if (net__closing(c)) break;
     if (!net__gate_pass(c)) return;
     hato_status st = deliver(c, &err);
@@ -331,6 +359,7 @@ static void read_on(net_conn *c) {
     }
     if (!net__gate_is_open(c)) continue; /* there may be more in the buffer: park, or go on */
     if (net__closing(c)) break;
+    if (turns < IN_A_TURN && take_now(c)) continue;
     st = post(c, &err);
     if (st == HATO_OK) return;
     net__reader_failed(c, st, err.text);
