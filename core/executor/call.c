@@ -12,25 +12,42 @@
 #include <unistd.h>
 
 #define KEEP (1u << 20)      /* a buffer that grew beyond is given back after the call */
+#define HOLD (1u << 20)      /* of a result: what is more is sent while the function runs */
 #define BACKLOG (128u << 10) /* unsent bytes at which calls wait for the daemon to read */
 
 /* ---- services ---- */
 
 static executor_caller *caller_of(hato_call *call) { return (executor_caller *)call; }
 
-static int room_for(executor_caller *c, size_t n) {
-  if (n > c->limit || c->out.len > c->limit - n)
-    c->over = HATO_TOO_LARGE;
-  else if (!hato__buf_reserve(&c->out, n))
-    c->over = HATO_NO_MEMORY;
-  return c->over;
+static bool within_limit(executor_caller *c, size_t n) {
+  uint64_t had = c->passed + c->out.len;
+  if (c->over == 0 && (n > c->limit || had > c->limit - n)) c->over = HATO_TOO_LARGE;
+  return c->over == 0;
+}
+
+static bool room_for(executor_caller *c, size_t n) {
+  if (!hato__buf_reserve(&c->out, n)) c->over = HATO_NO_MEMORY;
+  return c->over == 0;
+}
+
+/* A large result is neither copied nor held: its bytes go from where they are, the buffer's before them. */
+static int send_along(executor_caller *c, const uint8_t *bytes, size_t n) {
+  executor *x = c->x;
+  uint64_t held = executor_send_large(x, PROTO_CH_OUT, c->out.data, c->out.len, false);
+  uint64_t sent = held == c->out.len ? executor_send_large(x, PROTO_CH_OUT, bytes, n, false) : 0;
+  bool all = held == c->out.len && sent == n;
+  c->passed += held + sent;
+  c->out.len = 0;
+  return all ? 0 : x->task.value ? x->task.value : HATO_CLOSED;
 }
 
 static int service_write(hato_call *call, const void *bytes, size_t n) {
   executor_caller *c = caller_of(call);
   c->reserved = 0;
   if (n == 0) return 0;
-  if (c->over != 0 || room_for(c, n) != 0) return c->over;
+  if (!within_limit(c, n)) return c->over;
+  if (c->out.len + n > HOLD) return send_along(c, bytes, n);
+  if (!room_for(c, n)) return c->over;
   memcpy(c->out.data + c->out.len, bytes, n);
   c->out.len += n;
   return 0;
@@ -39,7 +56,7 @@ static int service_write(hato_call *call, const void *bytes, size_t n) {
 static void *service_reserve(hato_call *call, size_t n) {
   executor_caller *c = caller_of(call);
   c->reserved = 0;
-  if (c->over != 0 || room_for(c, n ? n : 1) != 0) return NULL;
+  if (!within_limit(c, n) || !room_for(c, n ? n : 1)) return NULL;
   c->reserved = n;
   return c->out.data + c->out.len;
 }
@@ -49,7 +66,7 @@ static int service_commit(hato_call *call, size_t n) {
   if (n > c->reserved) return HATO_INVALID;
   c->out.len += n;
   c->reserved = 0;
-  return 0;
+  return c->out.len > HOLD ? send_along(c, NULL, 0) : 0;
 }
 
 static void service_fail(hato_call *call, const char *words) {
@@ -173,13 +190,13 @@ static bool set_input(executor *x) {
 
 /* ---- results ---- */
 
-/* Bytes for the record; when they are too many for it, in pieces first. */
-static void put_stream(executor *x, proto_result *r, uint8_t channel, const uint8_t *data, uint64_t n,
+/* Bytes for the record; when they are too many for it, in pieces first, as `passed` of them were before. */
+static void put_stream(executor *x, proto_result *r, uint8_t channel, uint64_t passed, const uint8_t *data, uint64_t n,
                        uint32_t in) {
   uint64_t total = n;
   uint16_t more = channel == PROTO_CH_ERR ? PROTO_RESULT_ERR_MORE : PROTO_RESULT_OUT_MORE;
-  if (n > in) {
-    total = in + executor_send_large(x, channel, data + in, n - in);
+  if (passed > 0 || n > in) {
+    total = passed + in + executor_send_large(x, channel, data + in, n - in, true);
     r->flags |= more;
   }
   if (channel == PROTO_CH_ERR) {
@@ -205,12 +222,12 @@ static void put_printed(executor *x, proto_result *r, uint64_t n) {
     if (map == MAP_FAILED) return;
     hato__buf_clear(&c->print);
     hato__buf_append(&c->print, map, in);
-    put_stream(x, r, PROTO_CH_ERR, map, n, in);
+    put_stream(x, r, PROTO_CH_ERR, 0, map, n, in);
     (void)munmap(map, (size_t)n);
     r->err = c->print.data; /* the record is written after the file is emptied */
   } else if (hato__buf_reserve(&c->print, in)) {
     ssize_t got = pread(c->printed, c->print.data, in, 0);
-    put_stream(x, r, PROTO_CH_ERR, c->print.data, got > 0 ? (uint64_t)got : 0, got > 0 ? (uint32_t)got : 0);
+    put_stream(x, r, PROTO_CH_ERR, 0, c->print.data, got > 0 ? (uint64_t)got : 0, got > 0 ? (uint32_t)got : 0);
   }
   if (c->print.failed) {
     hato__buf_clear(&c->print);
@@ -265,8 +282,8 @@ static void finish(executor *x, int rc, uint64_t began) {
   uint64_t end = hato__now();
   proto_result r = {.task = x->task.id, .attempt = x->task.attempt, .wall_ns = end - began};
   take_printed(x, &r);
-  put_stream(x, &r, PROTO_CH_OUT, c->out.data, c->out.len,
-             c->out.len > PROTO_INLINE_OUT ? 0 : (uint32_t)c->out.len);
+  bool large = c->passed > 0 || c->out.len > PROTO_INLINE_OUT;
+  put_stream(x, &r, PROTO_CH_OUT, c->passed, c->out.data, c->out.len, large ? 0 : (uint32_t)c->out.len);
   if ((rc | c->over | x->error | x->task.value) != 0) set_failure(x, &r, rc);
   if (!x->link.closed) pass_on(x, &r, end);
   if (x->task.large) executor_input_close(x);
@@ -301,6 +318,7 @@ void executor_call_run(executor *x) {
   c->call.attempt = x->task.attempt;
   c->call.index = x->task.index;
   c->out.len = 0;
+  c->passed = 0;
   c->reserved = 0;
   c->over = 0;
   c->words[0] = 0;

@@ -1,8 +1,9 @@
-/* Results of calls that are too large for a record, sent from where they are. */
+/* Results of calls that are too large for a record, sent from where they are: also while the function runs. */
 #include "executor/state.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -15,6 +16,8 @@ static void write_frame(executor *x, struct iovec iov[2]) {
       struct pollfd p = {.fd = x->link.fd, .events = POLLIN | POLLOUT};
       (void)poll(&p, 1, -1);
       if (p.revents & (POLLIN | POLLHUP)) executor_receive(x, false);
+    } else if (n < 0 && errno == EFAULT) {
+      (void)raise(SIGSEGV); /* the function's mistake, and its end as if it had been copied */
     } else if (n < 0 && errno != EINTR) {
       executor_stop(x, EXECUTOR_EXIT_CLOSED, NULL);
     }
@@ -43,7 +46,7 @@ static void send_piece(executor *x, const proto_piece *p) {
   hato__buf_free(&head);
 }
 
-uint64_t executor_send_large(executor *x, uint8_t channel, const uint8_t *data, uint64_t n) {
+uint64_t executor_send_large(executor *x, uint8_t channel, const uint8_t *data, uint64_t n, bool last) {
   uint64_t *credit = &x->credit[channel == PROTO_CH_ERR];
   proto_piece p = {.task = x->task.id, .attempt = x->task.attempt, .channel = channel};
   uint64_t done = 0;
@@ -57,12 +60,12 @@ uint64_t executor_send_large(executor *x, uint8_t channel, const uint8_t *data, 
     uint64_t len = n - done < *credit ? n - done : *credit;
     p.len = len < PROTO_PIECE_DATA ? (uint32_t)len : PROTO_PIECE_DATA;
     p.data = data + done;
-    p.last = done + p.len == n;
+    p.last = last && done + p.len == n;
     *credit -= p.len;
     done += p.len;
     send_piece(x, &p);
   }
-  if (done < n) { /* cut off: the stream ends here all the same */
+  if (last && (done < n || n == 0)) { /* cut off, or all was sent before: the stream ends here all the same */
     p = (proto_piece){.task = x->task.id, .attempt = x->task.attempt, .channel = channel, .last = true};
     proto_piece_encode(executor_link_begin(&x->link), &p);
     executor_link_end(&x->link);

@@ -53,7 +53,8 @@ typedef struct executor_caller {
   struct executor *x;
   bool ready;      /* output is captured, crashes are handled, the flusher runs */
   int printed;     /* what is on descriptors 1 and 2: a memory file */
-  hato__buf out;   /* the result */
+  hato__buf out;   /* the result, or of a large one what was not sent yet */
+  uint64_t passed; /* bytes of it that were sent in pieces */
   size_t reserved; /* bytes that commit may append */
   uint64_t limit;  /* of the result, in bytes */
   uint16_t over;   /* NO_MEMORY or TOO_LARGE: the result could not be held */
@@ -160,9 +161,9 @@ void executor_input_close(executor *x);
 /* Functions. (call.c) */
 void executor_call_run(executor *x);
 void executor_call_free(executor *x);
-/* Sends n bytes in pieces under credit. Returns how many went: fewer when the task was interrupted
- * or the daemon is gone. (large.c) */
-uint64_t executor_send_large(executor *x, uint8_t channel, const uint8_t *data, uint64_t n);
+/* Sends n bytes in pieces under credit; `last`: nothing follows in this channel. Returns how many went: fewer when the
+ * task was interrupted or the daemon is gone. (large.c) */
+uint64_t executor_send_large(executor *x, uint8_t channel, const uint8_t *data, uint64_t n, bool last);
 /* The specification's function. False: x->error says why. (object.c) */
 bool executor_object_resolve(executor *x, executor_spec *s);
 bool executor_object_changed(const executor_object *o);

@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 hato_function empty, echo, echo_reserved, describe, count, fail, die, overflow_the_stack, print, print_many,
-    many, many_empty, sum, wait_cancelled, wait_file, leave_child, look_around;
+    many, many_in_parts, many_from_nowhere, many_and_wait, many_empty, sum, wait_cancelled, wait_file,
+    leave_child, look_around;
 
 int empty(hato_call *call) {
   (void)call;
@@ -127,7 +128,31 @@ int many(hato_call *call) {
   return call->commit(call, n);
 }
 
-/* The same, of whatever bytes there are. */
+/* The same, written in parts of 1 to 300,000 bytes; then it fails. */
+int many_in_parts(hato_call *call) {
+  size_t n = (size_t)atoll(call->input), part = 1;
+  unsigned char *all = malloc(n);
+  if (all == NULL) return 1;
+  for (size_t i = 0; i < n; i++) all[i] = (unsigned char)(i * 7 + i / 251);
+  int rc = 0;
+  for (size_t at = 0; at < n && rc == 0; at += part, part = (part * 7 + 3) % 300000 + 1) {
+    if (part > n - at) part = n - at;
+    rc = call->write(call, all + at, part);
+  }
+  free(all);
+  return rc ? rc : 7;
+}
+
+/* A mistake. */
+int many_from_nowhere(hato_call *call) { return call->write(call, (const void *)(uintptr_t)4096, 2000000); }
+
+/* A result of as many bytes as it is told, and then nothing until somebody cancels it. */
+int many_and_wait(hato_call *call) {
+  int rc = many(call);
+  return rc ? rc : wait_cancelled(call);
+}
+
+/* The same as many, of whatever bytes there are. */
 int many_empty(hato_call *call) {
   size_t n = (size_t)atoll(call->input);
   return call->reserve(call, n) ? call->commit(call, n) : 1;

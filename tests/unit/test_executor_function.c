@@ -166,6 +166,30 @@ UNIT_TEST(a_large_result_waits_for_credit) {
   rig_stop(g);
 }
 
+UNIT_TEST(a_large_result_is_sent_while_the_function_runs) {
+  rig *g = rig_start(NULL);
+  rig_assign_arg(g, spec_of(g, "many_and_wait"), 1, "1500000", 7);
+  rig_task *t = &g->task[1];
+  while (t->pieces[PROTO_CH_OUT] < 1500000) ck_assert(rig_look(g, 5000));
+  ck_assert(!t->done && !t->last[PROTO_CH_OUT]);
+  rig_interrupt(g, 1, 1, 20);
+  ck_assert_int_eq(rig_wait(g, 1)->r.error, 20);
+  ck_pattern(&t->out, 1500000);
+  ck_assert(t->last[PROTO_CH_OUT]);
+  t = call_with(g, "many_in_parts", 2, "5000000");
+  ck_assert_int_eq(t->r.error, 0);
+  ck_assert_int_eq(WEXITSTATUS(t->r.wait_status), 7);
+  ck_pattern(&t->out, 5000000);
+  proto_spec s = rig_function("samples", "many_in_parts");
+  s.output_limit = 1500000;
+  rig_assign_arg(g, rig_spec(g, &s), 3, "5000000", 7);
+  t = rig_wait(g, 3);
+  ck_assert_int_eq(t->r.error, HATO_TOO_LARGE);
+  ck_assert_uint_le(t->out.len, 1500000);
+  ck_result(call_with(g, "echo", 4, "still here"), "still here");
+  rig_stop(g);
+}
+
 static void send_large(rig *g, uint64_t task, size_t n, uint64_t total) {
   static uint8_t block[100000];
   for (size_t i = 0; i < sizeof block; i++) block[i] = (uint8_t)i;
@@ -281,6 +305,12 @@ UNIT_TEST(nor_does_exit) { crash_after("die", "1000", 0); }
 UNIT_TEST(nor_does_an_endless_recursion) {
 #ifndef HATO_SANITIZED
   crash_after("overflow_the_stack", "", SIGSEGV);
+#endif
+}
+
+UNIT_TEST(a_large_result_from_nowhere_is_a_crash) {
+#ifndef HATO_SANITIZED
+  crash_after("many_from_nowhere", "", SIGSEGV);
 #endif
 }
 

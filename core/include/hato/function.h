@@ -51,7 +51,9 @@ typedef struct hato_call hato_call;
 typedef int hato_function(hato_call *call);
 
 /* Services must be called on the thread that the function was called on, during the
- * call, with the call they came in. None of them blocks. */
+ * call, with the call they came in. None of them blocks but write and commit: of a
+ * result of more than 1 MiB they send what there is, as a command writes to a pipe, and
+ * wait for who reads it. So a large result is never held as a whole. */
 struct hato_call {
   uint32_t size; /* of this struct in bytes, as the executor has it */
   uint32_t abi;  /* HATO_FUNCTION_ABI of the executor */
@@ -71,12 +73,13 @@ struct hato_call {
   void **state;
 
   /* Appends n bytes to the result. Returns 0; 2 no memory; 17 past the limit of the
-   * task's output (the task then resolves to 17 whatever the function returns). */
+   * task's output (the task then resolves to 17 whatever the function returns); what
+   * `cancelled` says (7 when there is nobody any more) when that ended the wait. */
   int (*write)(hato_call *call, const void *bytes, size_t n);
 
   /* Writing in place: room for n bytes at the end of the result, uninitialised, valid until
-   * the next write or reserve; NULL for the reasons that write fails. `commit` appends
-   * the first n bytes of it; 3 when that is more than was reserved. */
+   * the next write or reserve; NULL when there is no memory or the limit is passed. `commit`
+   * appends the first n bytes of it, as write does; 3 when that is more than was reserved. */
   void *(*reserve)(hato_call *call, size_t n);
   int (*commit)(hato_call *call, size_t n);
 
