@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CREDIT_STEP (512u * 1024u)
+#define CREDIT_STEP (PROTO_WINDOW / 2)
 
 struct incoming { /* one for each task that sends so */
   uint64_t task;

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define GRANT (PROTO_WINDOW / 8) /* credit is renewed in steps of this */
+#define GRANT (PROTO_WINDOW / 2) /* credit is renewed in steps of this */
 
 static bool open_path(executor *x, executor_plan *plan) {
   executor_input *in = &x->input;
