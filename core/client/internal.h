@@ -492,6 +492,7 @@ bool client_live_resolve(hato_future *f, cell c, uint64_t task);
 bool client_stream_record(hato_pool *p, sub *s, fetch *f, const proto_result *r);
 void client_credit_give(hato_pool *p, const proto_piece *m, uint64_t bytes); /* any thread */
 hato_status client_stream_piece(hato_pool *p, const net_frame *f, hato_error *err);
+uint8_t *client_stream_place(hato_pool *p, const uint8_t *body, uint32_t len); /* as net_ops.place */
 void client_stream_forget(hato_pool *p, uint64_t task); /* it resolved otherwise */
 void client_stream_close(hato_pool *p);
 

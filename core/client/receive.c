@@ -286,6 +286,11 @@ static hato_status on_frame(void *owner, net_conn *c, const net_frame *f, hato_e
   }
 }
 
+static uint8_t *on_place(void *owner, net_conn *c, const uint8_t *body, uint32_t len) {
+  (void)c;
+  return client_stream_place(owner, body, len);
+}
+
 static void on_batch(void *owner, net_conn *c) {
   hato_pool *p = owner;
   (void)c;
@@ -356,4 +361,5 @@ static void on_closed(void *owner, net_conn *c, hato_status why, const char *wor
 }
 
 const net_ops client_ops = {
-    .frame = on_frame, .batch = on_batch, .fill = client_outbox_fill, .sent = client_outbox_sent, .closed = on_closed};
+    .frame = on_frame, .place = on_place, .batch = on_batch, .fill = client_outbox_fill, .sent = client_outbox_sent,
+    .closed = on_closed};

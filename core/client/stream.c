@@ -206,6 +206,17 @@ bool client_stream_record(hato_pool *p, sub *s, fetch *f, const proto_result *r)
   return true;
 }
 
+/* What is gathered in memory already needs no copy of what follows. Only the receiver ends what it gathers, so it is
+ * there still when the piece is whole. */
+uint8_t *client_stream_place(hato_pool *p, const uint8_t *body, uint32_t len) {
+  proto_piece m;
+  if (proto_piece_decode(&m, body, len, NULL) != HATO_OK) return NULL;
+  incoming *in = find(p, m.task);
+  int i = place(m.channel);
+  if (!in || in->attempt != m.attempt || in->live || in->error || !in->blob[i]) return NULL;
+  return hato__blob_room(in->blob[i], m.len);
+}
+
 hato_status client_stream_piece(hato_pool *p, const net_frame *frame, hato_error *err) {
   proto_piece m;
   hato_status st = proto_piece_decode(&m, frame->body, frame->len, err);
@@ -224,7 +235,10 @@ hato_status client_stream_piece(hato_pool *p, const net_frame *frame, hato_error
     in->live = true;
     if (m.len > 0) client_live_piece(l, &m, frame->data);
   } else {
-    gather(in, i, m.data, m.len);
+    if (frame->placed)
+      hato__blob_filled(in->blob[i], m.len);
+    else
+      gather(in, i, m.data, m.len);
     in->owed[i] += m.len;
     if (in->owed[i] >= CREDIT_STEP && !m.last) {
       client_credit_give(p, &m, in->owed[i]);

@@ -75,9 +75,10 @@ struct net_conn {
   uint32_t cap, len;
   uint32_t want;  /* the whole frame of which the buffer holds the beginning, or 0 */
   uint32_t limit; /* of a body */
-  uint32_t big_have;
-  net_data *big; /* a frame that is read into a buffer of its own */
+  uint32_t big_have, big_whole;
+  net_data *big; /* a frame that is read into a buffer of its own; of one whose data are placed, what precedes them */
   uint8_t *big_bytes;
+  uint8_t *placed; /* where the owner wants the data of this PIECE; NULL: nowhere */
   nng_aio *now_aio;
   net__admission *admission;
 

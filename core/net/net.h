@@ -45,6 +45,7 @@ typedef struct net_frame {
   const uint8_t *header;
   const uint8_t *body;
   net_data *data;
+  const uint8_t *placed; /* of a PIECE whose data went where `place` said; body is its fields alone then. NULL: none */
 } net_frame;
 
 /* What a fill appends to: whole frames into `bytes`, then up to NET_REFS
@@ -64,6 +65,10 @@ typedef struct net_ops {
   /* One frame, admitted peers only. Anything but OK closes the connection, logged
    * with err's words; nothing else is touched. */
   hato_status (*frame)(void *owner, net_conn *c, const net_frame *f, hato_error *err);
+  /* Where the data of a large PIECE may be received, of which the first bytes came: body holds its fields. The place
+   * must stay until its frame is handed on, or `closed`. NULL: nowhere, it goes as others do. May be NULL; not asked
+   * on in-process pairs. */
+  uint8_t *(*place)(void *owner, net_conn *c, const uint8_t *body, uint32_t len);
   /* After the last whole frame of what one receive brought: wake others now. May be NULL. */
   void (*batch)(void *owner, net_conn *c);
   /* Append what there is to send; leaving out empty makes the connection idle until net_wake. */

@@ -68,11 +68,11 @@ void net__pair_unref(net__pair *p) {
 static hato_status assemble(net_conn *to, const uint8_t *at, size_t n, size_t *taken, hato_error *err) {
   hato_status st = HATO_OK;
   if (to->big != NULL) {
-    size_t rest = to->big->n - to->big_have, mine = n < rest ? n : rest;
+    size_t rest = to->big_whole - to->big_have, mine = n < rest ? n : rest;
     memcpy(to->big_bytes + to->big_have, at, mine);
     to->big_have += (uint32_t)mine;
     *taken = mine;
-    if (to->big_have < to->big->n) return HATO_OK;
+    if (to->big_have < to->big_whole) return HATO_OK;
     net_data *d = to->big;
     to->big = NULL;
     st = net__give(to, d->bytes, d, err);

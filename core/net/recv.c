@@ -32,6 +32,11 @@ hato_status net__give(net_conn *c, const uint8_t *header, net_data *data, hato_e
   memcpy(&h.len, header + 4, sizeof h.len);
   net_frame f = {
       .type = h.type, .len = le32toh(h.len), .header = header, .body = header + PROTO_HEADER, .data = data};
+  if (c->placed != NULL) {
+    f.placed = c->placed;
+    f.data = NULL;
+    c->placed = NULL;
+  }
   hato__error_clear(err);
   hato_status st = c->ops->frame(c->owner, c, &f, err);
   if (st != HATO_OK && err->text[0] == 0)
@@ -45,7 +50,20 @@ hato_status net__big_begin(net_conn *c, const uint8_t *at, uint32_t have, uint32
   if (c->big == NULL) return hato__fail(err, HATO_NO_MEMORY, "no memory for a frame of %u bytes", whole);
   memcpy(c->big_bytes, at, have);
   c->big_have = have;
+  c->big_whole = whole;
   return HATO_OK;
+}
+
+/* The same of a frame whose data have a place of their owner's. False: it has none. */
+static bool begin_placed(net_conn *c, const uint8_t *at, uint32_t have, uint32_t whole) {
+  if (c->ops->place == NULL || at[3] != PROTO_PIECE || have < PROTO_PIECE_HEAD || have == whole) return false;
+  uint8_t *to = c->ops->place(c->owner, c, at + PROTO_HEADER, whole - PROTO_HEADER);
+  if (to == NULL || net__big_begin(c, at, PROTO_PIECE_HEAD, PROTO_PIECE_HEAD, NULL) != HATO_OK) return false;
+  memcpy(to, at + PROTO_PIECE_HEAD, have - PROTO_PIECE_HEAD);
+  c->placed = to;
+  c->big_have = have;
+  c->big_whole = whole;
+  return true;
 }
 
 static hato_status give_big(net_conn *c, hato_error *err) {
@@ -66,7 +84,7 @@ static hato_status next_frame(net_conn *c, uint32_t *at, bool *given, hato_error
   uint32_t whole = PROTO_HEADER + body;
   if (body >= NET_BY_REFERENCE) {
     uint32_t take = have < whole ? have : whole;
-    st = net__big_begin(c, header, take, whole, err);
+    if (!begin_placed(c, header, take, whole)) st = net__big_begin(c, header, take, whole, err);
     if (st != HATO_OK) return st;
     *at += take;
     if (take < whole) return HATO_OK;
@@ -92,7 +110,7 @@ static hato_status deliver(net_conn *c, hato_error *err) {
   hato_status st = HATO_OK;
   c->want = 0;
   if (c->big != NULL) {
-    if (c->big_have < c->big->n) return HATO_OK;
+    if (c->big_have < c->big_whole) return HATO_OK;
     ops = c->ops, owner = c->owner;
     st = give_big(c, err);
   }
@@ -235,7 +253,8 @@ static unsigned places(net_conn *c, nng_iov iov[2]) {
   unsigned n = 0;
   size_t room = c->cap - c->len;
   if (c->big != NULL) {
-    iov[n++] = (nng_iov){.iov_buf = c->big_bytes + c->big_have, .iov_len = c->big->n - c->big_have};
+    uint8_t *to = c->placed ? c->placed + (c->big_have - PROTO_PIECE_HEAD) : c->big_bytes + c->big_have;
+    iov[n++] = (nng_iov){.iov_buf = to, .iov_len = c->big_whole - c->big_have};
     if (room > BEHIND_BIG) room = BEHIND_BIG;
   }
   iov[n++] = (nng_iov){.iov_buf = c->buf + c->len, .iov_len = room};
@@ -265,7 +284,7 @@ static void take(net_conn *c, size_t n) {
   c->flows = c->big != NULL;
   atomic_store_explicit(&c->in, atomic_load_explicit(&c->in, memory_order_relaxed) + n, memory_order_relaxed);
   if (c->big != NULL) {
-    size_t rest = c->big->n - c->big_have, mine = n < rest ? n : rest;
+    size_t rest = c->big_whole - c->big_have, mine = n < rest ? n : rest;
     c->big_have += (uint32_t)mine;
     c->len += (uint32_t)(n - mine);
     return;
@@ -328,8 +347,8 @@ static void stream_ended(net_conn *c, int rv) {
     return;
   }
   if (c->big != NULL)
-    snprintf(words, sizeof words, "closed in the middle of a frame, after %u of its %zu bytes", c->big_have,
-             c->big->n);
+    snprintf(words, sizeof words, "closed in the middle of a frame, after %u of its %u bytes", c->big_have,
+             c->big_whole);
   else if (c->len < PROTO_HEADER)
     snprintf(words, sizeof words, "closed in the middle of a frame, after %u of the %u bytes of its header",
              c->len, PROTO_HEADER);

@@ -190,6 +190,7 @@ typedef struct host {
   atomic_uint asked;                /* calls of `find` */
   unsigned another_from;            /* from this call of it on the secret, the same, is of another making; 0: never */
   bool echo, plain;
+  void *owner; /* of a test's own, for what it has as `admitted` */
   end ends[64];
   atomic_uint admitted, paused, resumed, refused, errors;
   atomic_uint left, without; /* lines of PEER-LEFT, of PEER-NO-MUNGE */

@@ -128,7 +128,86 @@ UNIT_TEST_LIMIT(random_splits, 60) {
   host_close(&h);
 }
 
-/* The same through the in-process pair, whose fills need not end with a frame. */
+/* An owner with a place for the data of every second frame. */
+typedef struct placer {
+  net_conn *c;
+  uint8_t *room;
+  atomic_uint frames, placed, wrong, closed;
+} placer;
+
+static uint8_t *placer_place(void *owner, net_conn *c, const uint8_t *body, uint32_t len) {
+  placer *o = owner;
+  uint32_t number;
+  (void)c;
+  memcpy(&number, body, sizeof number);
+  if (len < NET_BY_REFERENCE || number != o->frames + 1) o->wrong++;
+  return number % 2 ? o->room : NULL;
+}
+
+static hato_status placer_frame(void *owner, net_conn *c, const net_frame *f, hato_error *err) {
+  placer *o = owner;
+  uint32_t number, fields = PROTO_PIECE_HEAD - PROTO_HEADER;
+  (void)c;
+  (void)err;
+  memcpy(&number, f->body, sizeof number);
+  if (number != ++o->frames || (f->placed && (f->placed != o->room || f->data || number % 2 == 0))) o->wrong++;
+  if (f->placed) o->placed++;
+  for (uint32_t i = 4; i < f->len; i++)
+    if ((f->placed && i >= fields ? f->placed[i - fields] : f->body[i]) != (uint8_t)(number * 7 + i)) o->wrong++;
+  return HATO_OK;
+}
+
+static void placer_fill(void *owner, net_conn *c, net_out *out) {
+  (void)owner;
+  (void)c;
+  (void)out;
+}
+
+static void placer_closed(void *owner, net_conn *c, hato_status why, const char *words) {
+  (void)c;
+  (void)why;
+  (void)words;
+  ((placer *)owner)->closed++;
+}
+
+static void placer_admitted(void *arg, net_conn *c) {
+  static const net_ops ops = {
+      .frame = placer_frame, .place = placer_place, .fill = placer_fill, .closed = placer_closed};
+  host *h = arg;
+  placer *o = h->owner;
+  o->c = c;
+  net_start(c, &ops, o);
+}
+
+/* A raw peer cuts large frames at random places; it goes away in the middle of one whose data have a place. */
+UNIT_TEST_LIMIT(data_that_have_a_place, 60) {
+  static host h;
+  placer o = {.room = malloc(PROTO_BODY_MAX)};
+  h.owner = &o;
+  host_listen_with(&h, "ipc", placer_admitted);
+  int fd = raw_admitted(&h);
+  unsigned seed = 43;
+  hato__buf b = {0};
+  uint32_t n = 0;
+  for (; n < 100; n++) put_frame(&b, n + 1, n % 7 == 0 ? 20 : n % 9 == 0 ? 262144 : 16384 + (uint32_t)rand_r(&seed) % 70000);
+  put_frame(&b, n + 1, 100000);
+  for (size_t at = 0, all = b.len - 10000, w; at < all; at += w) {
+    w = 1 + (size_t)rand_r(&seed) % (rand_r(&seed) % 4 == 0 ? 30 : 60000);
+    if (w > all - at) w = all - at;
+    raw_write(fd, b.data + at, w);
+  }
+  WAIT_FOR(o.frames == n);
+  close(fd);
+  WAIT_FOR(o.closed == 1);
+  ck_assert_uint_eq(o.wrong, 0);
+  ck_assert_uint_gt(o.placed, 0); /* but for those that came whole */
+  net_release(o.c);
+  free(o.room);
+  hato__buf_free(&b);
+  host_close(&h);
+}
+
+/* The same as random_splits through the in-process pair, whose fills need not end with a frame. */
 UNIT_TEST(pair_splits) {
   net_conn *c, *s;
   hato_error err;
