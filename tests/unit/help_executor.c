@@ -321,12 +321,6 @@ const char *rig_folder(void) {
   return folder;
 }
 
-void rig_folder_remove(const char *folder) {
-  char line[128];
-  snprintf(line, sizeof line, "rm -rf '%s'", folder);
-  ck_assert_int_eq(system(line), 0);
-}
-
 bool rig_file_says(const char *path, const char *text) {
   hato__buf b = {0};
   bool same = hato__read_file(path, 1 << 20, &b, NULL) == HATO_OK && b.len == strlen(text) &&

@@ -61,9 +61,8 @@ uint64_t rig_deadline(void);
 /* A spec, one task of it, its result. */
 rig_task *rig_run(rig *g, const proto_spec *s);
 
-/* Files of tests: a fresh folder below /tmp, removed with what is in it. */
+/* Files of tests: a fresh folder below /tmp, for unit_remove_folder. */
 const char *rig_folder(void);
-void rig_folder_remove(const char *folder);
 bool rig_file_says(const char *path, const char *text);
 bool rig_process_gone(pid_t pid);     /* waits for it */
 pid_t rig_read_pid(const char *path); /* waits for a file with a process id and a newline */

@@ -244,9 +244,7 @@ void fake_finish(struct fake *f) {
   }
   free(f->results);
   hato__buf_free(&f->out);
-  char cmd[128];
-  snprintf(cmd, sizeof cmd, "rm -rf %s", f->dir);
-  ck_assert_int_eq(system(cmd), 0);
+  unit_remove_folder(f->dir);
   pthread_mutex_destroy(&f->lock);
   pthread_cond_destroy(&f->cond);
   free(f);

@@ -112,9 +112,7 @@ static inline bench *bench_start(uint32_t first_ms, uint32_t interval_ms) {
 
 static inline void bench_end(bench *b) {
   launchers_destroy(b->h, 2000);
-  char command[128];
-  (void)snprintf(command, sizeof command, "rm -rf '%s'", b->dir);
-  ck_assert_int_eq(system(command), 0);
+  unit_remove_folder(b->dir);
   hato__buf_free(&b->log);
   free(b->events);
   free(b);

@@ -267,10 +267,7 @@ static void serve(served *v, int daemons) {
 
 static void unserve(served *v) {
   dispatcher_destroy(v->d);
-  char *line = NULL;
-  ck_assert_int_gt(asprintf(&line, "rm -rf %s", v->dir), 0);
-  ck_assert_int_eq(system(line), 0);
-  free(line);
+  unit_remove_folder(v->dir);
 }
 
 static hato_pool *dial(const served *v) {
@@ -428,10 +425,7 @@ UNIT_TEST_LIMIT(a_dispatcher_that_is_killed_resolves_the_rest_to_19, 20) {
   hato_array_release(a);
   hato_spec_release(s);
   hato_pool_close(p);
-  char *line = NULL;
-  ck_assert_int_gt(asprintf(&line, "rm -rf %s", dir), 0);
-  ck_assert_int_eq(system(line), 0);
-  free(line);
+  unit_remove_folder(dir);
 }
 
 UNIT_MAIN("client_large")

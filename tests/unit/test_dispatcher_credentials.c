@@ -60,13 +60,11 @@ static void serve(served *v, meanwhile what) {
 }
 
 static void unserve(served *v) {
-  char line[128];
   net_listener_close(v->l);
   dispatcher_destroy(v->d);
   hato__credential_free(v->client);
   hato__credential_free(v->daemon);
-  snprintf(line, sizeof line, "rm -rf %s", v->dir);
-  ck_assert_int_eq(system(line), 0);
+  unit_remove_folder(v->dir);
 }
 
 static unsigned peers(served *v) {

@@ -41,10 +41,8 @@ static void serve(served *v, dispatcher_options o) {
 }
 
 static void unserve(served *v) {
-  char line[128];
   dispatcher_destroy(v->d);
-  snprintf(line, sizeof line, "rm -rf %s", v->dir);
-  ck_assert_int_eq(system(line), 0);
+  unit_remove_folder(v->dir);
 }
 
 static char **where_of(served *v, where_kind kind) {

@@ -100,7 +100,7 @@ UNIT_TEST(folder_umask_group_mask_and_descriptors) {
   ck_assert_int_eq(group, pid);
   ck_assert_str_eq(null, "/dev/null");
   rig_stop(g);
-  rig_folder_remove(folder);
+  unit_remove_folder(folder);
 }
 
 UNIT_TEST(arguments_stand_for_braces) {
@@ -230,7 +230,7 @@ UNIT_TEST(what_cannot_be_executed_is_said_in_words) {
   snprintf(file, sizeof file, "%s/out", folder);
   ck_exit(run_argv(g, "true", "/tmp", path), 0); /* and it goes on working */
   rig_stop(g);
-  rig_folder_remove(folder);
+  unit_remove_folder(folder);
 }
 
 UNIT_TEST(arguments_past_the_kernels_limit) {
@@ -278,7 +278,7 @@ UNIT_TEST(a_program_that_moves_is_found_again) {
   rig_assign(g, spec, 3, 1);
   ck_assert_str_eq(text(&rig_wait(g, 3)->out), "here\n");
   rig_stop(g);
-  rig_folder_remove(folder);
+  unit_remove_folder(folder);
 }
 
 UNIT_TEST(specifications_are_dropped_and_wrong_ones_reported) {

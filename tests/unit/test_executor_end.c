@@ -74,7 +74,7 @@ UNIT_TEST_LIMIT(one_that_ignores_term_is_killed_with_all_its_kin, 20) {
   ck_assert_uint_lt(took, EXECUTOR_GRACE_NS + 2 * HATO__SEC);
   ck_assert(rig_process_gone(kin));
   rig_stop(g);
-  rig_folder_remove(folder);
+  unit_remove_folder(folder);
 }
 
 UNIT_TEST(queued_tasks_are_taken_out_at_once) {
@@ -138,7 +138,7 @@ UNIT_TEST(what_a_command_leaves_is_killed) {
   ck_assert_int_ne(kill(rig_read_pid(a), 0), 0); /* before the record, not some time */
   ck_assert_int_ne(kill(rig_read_pid(b), 0), 0);
   rig_stop(g);
-  rig_folder_remove(folder);
+  unit_remove_folder(folder);
 }
 
 static void daemon_goes(bool kill_executor) {
@@ -164,7 +164,7 @@ static void daemon_goes(bool kill_executor) {
   rig_stop(g);
   ck_assert(rig_process_gone(main_pid));
   ck_assert(rig_process_gone(kin));
-  rig_folder_remove(folder);
+  unit_remove_folder(folder);
 }
 
 UNIT_TEST(everything_ends_with_the_daemon) { daemon_goes(false); }

@@ -66,7 +66,7 @@ UNIT_TEST(state_persists_and_is_destroyed) {
   ck_result(call_with(g, "count", 4, file), "3");
   rig_stop(g);
   ck_assert(rig_file_says(file, "3\n"));
-  rig_folder_remove(folder);
+  unit_remove_folder(folder);
 }
 
 /* A specification that comes to lie where another one was. */
@@ -328,7 +328,7 @@ UNIT_TEST(results_do_not_wait_behind_a_long_call) {
   close(open(file, O_CREAT | O_WRONLY, 0600));
   ck_result(rig_wait(g, 7), "");
   rig_stop(g);
-  rig_folder_remove(folder);
+  unit_remove_folder(folder);
 }
 
 UNIT_TEST(a_function_that_asks_is_cancelled) {
@@ -361,7 +361,7 @@ UNIT_TEST(the_end_of_the_daemon_ends_a_busy_function_and_its_children) {
   ck_assert(!rig_look(g, 20));
   rig_stop(g);
   ck_assert(rig_process_gone(child));
-  rig_folder_remove(folder);
+  unit_remove_folder(folder);
 }
 
 UNIT_TEST(commands_and_functions_take_turns) {
@@ -442,7 +442,7 @@ UNIT_TEST(objects_that_cannot_be_loaded) {
   rig_assign(g, rig_spec(g, &real), 9, 1);
   ck_result(rig_wait(g, 9), "");
   rig_stop(g);
-  rig_folder_remove(folder);
+  unit_remove_folder(folder);
 }
 
 UNIT_TEST(a_file_that_changed_wants_another_executor) {
@@ -474,7 +474,7 @@ UNIT_TEST(a_file_that_changed_wants_another_executor) {
   rig_assign_counted(g, spec, 4, 3, 0);
   rig_wait_all(g, 4, 6);
   rig_stop(g);
-  rig_folder_remove(folder);
+  unit_remove_folder(folder);
 }
 
 UNIT_MAIN("executor_function")

@@ -117,7 +117,7 @@ UNIT_TEST(live_output_comes_while_the_command_runs) {
   rig_assign(g, rig_spec(g, &s), 2, 1);
   ck_assert_uint_eq(rig_wait(g, 2)->r.flags, PROTO_RESULT_USAGE);
   rig_stop(g);
-  rig_folder_remove(folder);
+  unit_remove_folder(folder);
 }
 
 UNIT_TEST(merged_streams_keep_their_order) {
@@ -198,7 +198,7 @@ UNIT_TEST(output_goes_to_files) {
   snprintf(path, sizeof path, "%s/in/__/out", folder);
   ck_assert(rig_file_says(path, "out ..\nerr\n"));
   rig_stop(g);
-  rig_folder_remove(folder);
+  unit_remove_folder(folder);
 }
 
 UNIT_TEST(files_that_cannot_be_written) {
@@ -219,7 +219,7 @@ UNIT_TEST(files_that_cannot_be_written) {
   snprintf(pattern, sizeof pattern, "/dev/full");
   ck_exit(rig_run(g, &s), 1); /* the command's own affair */
   rig_stop(g);
-  rig_folder_remove(folder);
+  unit_remove_folder(folder);
 }
 
 UNIT_MAIN("executor_output")

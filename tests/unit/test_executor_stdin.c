@@ -71,7 +71,7 @@ UNIT_TEST(a_file_is_the_standard_input) {
   ck_assert_int_eq(t->r.error, HATO_NOT_FOUND);
   ck_assert_str_eq(t->words, "node3: no such folder: /no/folder");
   rig_stop(g);
-  rig_folder_remove(folder);
+  unit_remove_folder(folder);
 }
 
 /* Sends n bytes within the credit that came; returns what was sent when the task was done before. */

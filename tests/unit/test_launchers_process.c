@@ -350,9 +350,7 @@ UNIT_TEST_LIMIT(the_process_ends_with_a_host_that_is_killed, 20) {
   }
   close(fds[0]);
   close(fds[1]);
-  char *command = hato__printf("rm -rf '%s'", dir);
-  ck_assert_int_eq(system(command), 0);
-  free(command);
+  unit_remove_folder(dir);
 }
 
 /* ---- misuse ---- */

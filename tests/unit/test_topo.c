@@ -43,11 +43,7 @@ static topo *probe(struct recorded *r, const char *machine) {
   topo *t = NULL;
   hato_error err = {0};
   ck_assert_msg(topo_probe(&src, &t, &err) == HATO_OK, "%s", err.text);
-  if (r->root[0]) {
-    char cmd[128];
-    snprintf(cmd, sizeof cmd, "rm -rf %s", r->root);
-    ck_assert_int_eq(system(cmd), 0);
-  }
+  if (r->root[0]) unit_remove_folder(r->root);
   return t;
 }
 

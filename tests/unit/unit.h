@@ -15,6 +15,7 @@
 #define HATO_TESTS_UNIT_H
 
 #include <check.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,9 @@ struct unit_test {
       __attribute__((used, aligned(sizeof(void *)), section("unit_tests"))) = {             \
           #name_, &name_##_ttest, (seconds)};                                               \
   static void name_##_fn(int _i CK_ATTRIBUTE_UNUSED)
+
+/* A folder that a test made goes, with all in it, also while a process that was just ended still writes there. */
+void unit_remove_folder(const char *folder);
 
 /* The linker names the ends of the section. */
 extern const struct unit_test __start_unit_tests[], __stop_unit_tests[];
