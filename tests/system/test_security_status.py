@@ -161,6 +161,28 @@ class Telling(Sessions):
         self.hato("credentials", "renew", "daemon")
         self.assertEqual(self.by_hand(url, old).wait().rc, 4)
 
+    @limit(60)
+    def test_a_client_elsewhere_takes_no_plain_address_where_an_encrypted_one_is(self):
+        self.up("-n", "0", "--munge", "off", "--listen", "tcp://0.0.0.0:0", "--listen", "tls+tcp://0.0.0.0:0")
+        plain, encrypted = (one["url"] for one in self.security()["listeners"][1:])
+        here = (self.folder / "address").read_text()
+
+        def seen():
+            (client,) = [one for one in self.security()["connected"] if one["role"] == "client"]
+            return client["encrypted"], client["secret"]
+
+        self.elsewhere(plain, encrypted)
+        self.assertEqual(seen(), (True, True))
+        with socket.create_server(("0.0.0.0", 0)) as taken:
+            dead = f"tls+tcp://0.0.0.0:{taken.getsockname()[1]}"
+        self.elsewhere(plain, dead)
+        done = self.hato("status", rc=3)
+        self.assertIn(f"{dead}: nobody listens there", done.err)
+        self.assertNotIn(plain, done.err.replace(dead, ""))
+        self.elsewhere(plain)
+        self.assertEqual(seen(), (False, True))
+        (self.folder / "address").write_text(here)
+
     def munged(self):
         """One of the test's own, which sessions from here on ask."""
         place = self.dir / "munge"

@@ -20,6 +20,7 @@
 typedef struct munged {
   char dir[64], socket[96];
   pid_t pid;
+  bool ahead; /* its clock is, by 1000 s */
 } munged;
 
 static inline void munged_path(char *out, size_t n, const char *option, const munged *m, const char *file) {
@@ -52,24 +53,43 @@ static inline bool munged_answers(const munged *m) {
 
 static inline void munged_start(munged *m) {
   pid_t parent = getpid();
+  if (m->ahead) setenv("LD_PRELOAD", HATO_BUILD_DIR "/tests/fixtures/clock_ahead.so", 1);
   m->pid = fork();
   if (m->pid == 0) munged_exec(m, parent);
+  unsetenv("LD_PRELOAD");
   ck_assert_int_gt(m->pid, 0);
   WAIT_FOR(munged_answers(m));
 }
 
-static inline void munged_open(munged *m) {
+static inline void munged_open_with(munged *m, const uint8_t bytes[128]) {
   char key[128];
-  uint8_t bytes[128];
   strcpy(m->dir, "/tmp/hato-munge-XXXXXX");
   ck_assert_ptr_nonnull(mkdtemp(m->dir));
   chmod(m->dir, 0711); /* other users ask it, too */
   munged_path(m->socket, sizeof m->socket, "", m, "socket");
   munged_path(key, sizeof key, "", m, "key");
-  hato__random(bytes, sizeof bytes);
   hato_error err;
-  ck_assert_int_eq(hato__write_file(key, bytes, sizeof bytes, 0600, &err), HATO_OK);
+  ck_assert_int_eq(hato__write_file(key, bytes, 128, 0600, &err), HATO_OK);
   munged_start(m);
+}
+
+static inline void munged_open(munged *m) {
+  uint8_t bytes[128];
+  hato__random(bytes, sizeof bytes);
+  m->ahead = false;
+  munged_open_with(m, bytes);
+}
+
+/* Another host's of the same realm, whose clock is ahead. */
+static inline void munged_open_ahead(munged *m, const munged *of) {
+  char key[128];
+  hato__buf bytes = {0};
+  munged_path(key, sizeof key, "", of, "key");
+  ck_assert_int_eq(hato__read_file(key, 128, &bytes, NULL), HATO_OK);
+  ck_assert_uint_eq(bytes.len, 128);
+  m->ahead = true;
+  munged_open_with(m, bytes.data);
+  hato__buf_free(&bytes);
 }
 
 static inline void munged_stop(munged *m, int sig) {

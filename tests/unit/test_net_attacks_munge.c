@@ -122,13 +122,15 @@ UNIT_TEST(nobody_listens_who_requires_it_and_has_none) {
 /* What is sent has no falling back to the secret alone, whether MUNGE must be or may. */
 static void wrong_credentials(const char *scheme, net_munge policy) {
   static stage s;
-  munged m, elsewhere;
+  munged m, elsewhere, ahead;
   talk t, late;
   char c[NET_MUNGE_ROOM], used[NET_MUNGE_ROOM], old[NET_MUNGE_ROOM];
   uint8_t payload[NET_MUNGE_PAYLOAD];
   unsigned n = 0;
   munged_open(&elsewhere);
   munged_open(&m);
+  munged_open_ahead(&ahead, &m);
+  setenv("HATO_MUNGE_SOCKET", m.socket, 1);
   stage_open(&s, scheme, policy);
   stage_challenged(&s, &late, HATO__ROLE_DAEMON);
   make(old, false, late.said, 1, -1);
@@ -188,6 +190,11 @@ static void wrong_credentials(const char *scheme, net_munge policy) {
   make(c, false, t.said, 0, -1);
   setenv("HATO_MUNGE_SOCKET", m.socket, 1);
   REFUSED(c, "made with another key");
+  setenv("HATO_MUNGE_SOCKET", ahead.socket, 1);
+  stage_challenged(&s, &t, HATO__ROLE_DAEMON);
+  make(c, false, t.said, 0, -1);
+  setenv("HATO_MUNGE_SOCKET", m.socket, 1);
+  REFUSED(c, "rewound");
   WAIT_FOR(time(NULL) > made + 1);
   t = late;
   REFUSED(old, "expired");
@@ -207,6 +214,7 @@ static void wrong_credentials(const char *scheme, net_munge policy) {
   stage_close(&s, n);
   munged_close(&m);
   munged_close(&elsewhere);
+  munged_close(&ahead);
 }
 static void wrong_where_it_may_be(const char *scheme) { wrong_credentials(scheme, NET_MUNGE_AUTO); }
 static void wrong_where_it_must_be(const char *scheme) { wrong_credentials(scheme, NET_MUNGE_REQUIRE); }

@@ -113,6 +113,21 @@ UNIT_TEST_LIMIT(one_that_has_expired_is_refused, 20) {
   munged_close(&m);
 }
 
+/* Made where the clock is ahead by more than it lives, by 1000 s. */
+UNIT_TEST(one_that_is_rewound_is_refused) {
+  munged m, ahead;
+  char c[NET_MUNGE_ROOM];
+  munged_open(&m);
+  munged_open_ahead(&ahead, &m);
+  make(c);
+  setenv("HATO_MUNGE_SOCKET", m.socket, 1);
+  refused(c, "the MUNGE credential is rewound: by this host's clock it is made in ");
+  make(c); /* there is nothing else amiss */
+  ck_assert_int_eq(net__munge_decode(c, payload, NULL), HATO_OK);
+  munged_close(&ahead);
+  munged_close(&m);
+}
+
 UNIT_TEST(one_for_another_user_is_refused) {
   munged m;
   char c[NET_MUNGE_ROOM];
