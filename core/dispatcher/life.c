@@ -106,13 +106,13 @@ hato_status dispatcher_listeners_add(dispatcher *d, net_listener *const *l, unsi
 
 hato_status dispatcher_listen(dispatcher *d, const char *url, hato_error *err) {
   net_listener *l = NULL;
-  bool socket = hato__url_scheme(url) == HATO__SCHEME_SOCKET;
-  hato_status st = socket ? HATO_OK : dispatcher_credentials_publish(d, err);
+  bool local = hato__url_scheme(url) == HATO__SCHEME_SOCKET;
+  hato_status st = local ? HATO_OK : dispatcher_credentials_publish(d, err);
   if (!st) st = net_listen(url, &d->guard, &d->log, dispatcher_peers_admitted, d, &l, err);
   if (st) return st;
   st = dispatcher_listeners_add(d, &l, 1, err);
   if (st) net_listener_close(l);
-  if (!st && !socket) dispatcher_ports_say(d, net_listener_url(l));
+  if (!st && !local) dispatcher_ports_say(d, net_listener_url(l));
   return st;
 }
 

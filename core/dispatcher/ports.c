@@ -3,7 +3,6 @@
 #include "base/str.h"
 #include "base/url.h"
 #include "dispatcher/internal.h"
-#include "session/session.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

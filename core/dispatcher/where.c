@@ -3,7 +3,6 @@
 #include "base/url.h"
 #include "dispatcher/addresses.h"
 #include "dispatcher/internal.h"
-#include "session/session.h"
 
 #include <stdio.h>
 #include <stdlib.h>
