@@ -65,7 +65,7 @@ void dispatcher_peer_unref(peer *p) {
 
 /* ---- sent away ---- */
 
-#define DISMISS_NS HATO__SEC /* for a client to read why, and to hang up */
+#define DISMISS_NS (2 * HATO__SEC) /* for a client to read why, and to hang up */
 
 void dispatcher_peers_dismiss(peer *p) {
   if (p->kind != PEER_CLIENT) {
