@@ -55,7 +55,13 @@ int cli_end_session(cli *c, const hato__address *a, const char *op, json_int_t *
   return CLI_OK;
 }
 
-/* Its dispatcher is dead: what it left, batch jobs in a queue too, is ended. */
+/* Launches are on record, so that something of them may be left. */
+static bool has_launches(const hato__session *s) {
+  char path[4096];
+  return hato__session_path(s, DISPATCHER_LAUNCHES_FILE, path, sizeof path) && access(path, F_OK) == 0;
+}
+
+/* Nobody serves it: what its dispatcher left, batch jobs in a queue too, is ended. */
 static int clear(cli *c, const hato__address *a) {
   char binary[4096];
   hato_error err = {0};
@@ -84,13 +90,15 @@ static int run_down(cli *c) {
   }
   int code = cli_find_session(c, false, &s, &a);
   if (code) return code;
-  if (a.verdict == HATO__SESSION_NONE) {
+  if (a.verdict == HATO__SESSION_NONE && !has_launches(s)) {
     code = cli_fail(c, CLI_NO_SESSION, "%s", *a.words ? a.words : "no session is up");
-  } else if (a.verdict == HATO__SESSION_STALE) {
+  } else if (a.verdict == HATO__SESSION_NONE || a.verdict == HATO__SESSION_STALE) {
     code = clear(c, &a);
   } else {
     code = cli_end_session(c, &a, "down", &unresolved);
     if (!code && unresolved) fprintf(stderr, "%lld task%s unresolved\n", (long long)unresolved, unresolved == 1 ? " was" : "s were");
+    if (!code && a.verdict == HATO__SESSION_LIVE && has_launches(s))
+      fputs("hato down: not all that was launched is known to have ended; it stays on record: `hato down` tries again\n", stderr);
   }
   hato__address_free(&a);
   hato__session_close(s);

@@ -124,6 +124,8 @@ typedef struct dispatcher_serve_options {
   hato__log_level log_level;
   int ready_fd; /* >= 0: gets "ok\n" or "error N words\n" once, then is closed */
 } dispatcher_serve_options;
+/* The file of the session's folder that has launches on record: it is there while one may not have ended. */
+#define DISPATCHER_LAUNCHES_FILE "launches"
 /* Ends what the killed dispatcher of a session left with launchers, and removes what is left of the session, which
  * nobody may serve (BUSY). Blocks, at most about a minute. *left: launches that could not be ended, which stay on
  * record. */

@@ -68,6 +68,7 @@ void dispatcher_launch_drop(launch *l) {
   free(l->members);
   free(l->words);
   free(l->trouble);
+  json_decref(l->leftover);
   dispatcher_asked_unref(l->asked);
   free(l);
 }

@@ -63,8 +63,8 @@ struct launch {
   char *trouble; /* why its launcher does not say what becomes of it now; NULL */
   bool numbered; /* its members know their numbers */
   bool submitted, over, cancelled, lived; /* lived: d->life knows it */
-  bool leftover;                          /* of a dispatcher that was killed: only to be ended */
   bool recorded;                          /* stands in the file of launches */
+  json_t *leftover; /* its record, by a dispatcher that was killed: it is only to be ended; NULL: it is our own */
   uint8_t record[HATO_RECORD_MAX];
   size_t record_len;
   client *waiter; /* answered when it has settled, holds a reference */

@@ -20,6 +20,7 @@ static json_t *list_json(char *const *list) {
 }
 
 static json_t *record_json(const launch *l) {
+  if (l->leftover) return json_deep_copy(l->leftover); /* until it has ended it stays as it was written */
   char hex[2 * HATO_RECORD_MAX + 1];
   hato__hex(hex, l->record, l->record_len);
   return json_pack("{s:s,s:s,s:i,s:b,s:o,s:s}", "tag", l->tag, "launcher", l->asked->launcher, "count",
@@ -75,7 +76,9 @@ static bool take_record(launch *l, const json_t *o) {
   snprintf(l->tag, sizeof l->tag, "%s", tag);
   l->wanted = (unsigned)count;
   l->record_len = len;
-  return true;
+  l->recorded = true;
+  l->leftover = json_deep_copy(o);
+  return l->leftover != NULL;
 }
 
 static asked *asked_of(const json_t *o) {
@@ -109,7 +112,6 @@ static void end_one(dispatcher *d, const json_t *o) {
     hato__warn(&d->log, "LAUNCHES-UNREAD", "%s holds a record that is none", d->launches_file);
     return;
   }
-  l->leftover = l->recorded = true;
   launchers_request q = {.id = l->id,
                          .launcher = a->launcher,
                          .options = (const char *const *)a->options,
@@ -173,7 +175,7 @@ unsigned dispatcher_launch_leftovers_wait(dispatcher *d, uint64_t until) {
     if (pthread_cond_timedwait(&d->end, &d->lock, &ts) != 0) break;
   unsigned kept = 0;
   launch *l, *next;
-  HASH_ITER(hh, d->launches, l, next) kept += l->leftover;
+  HASH_ITER(hh, d->launches, l, next) kept += l->leftover != NULL;
   dispatcher_unlock(d);
   return kept;
 }

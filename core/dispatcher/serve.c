@@ -86,7 +86,7 @@ static void listening(void *arg) {
 
 static hato_status create(server *s, hato_error *err) {
   char launches_file[4096], logs[4096];
-  if (!hato__session_path(s->session, "launches", launches_file, sizeof launches_file))
+  if (!hato__session_path(s->session, DISPATCHER_LAUNCHES_FILE, launches_file, sizeof launches_file))
     return hato__fail(err, HATO_INVALID, "the session's folder has too long a path");
   hato_status st = hato__session_logs(s->session, logs, sizeof logs, err);
   if (st) return st;

@@ -327,6 +327,29 @@ class Workers(Launches):
                 self.wait_for(lambda: not record.exists(), 20, "the record is gone")
         self.hato("down")
 
+    @limit(60)
+    def test_what_cannot_be_ended_stays_on_record_until_it_is(self):
+        """However often that is tried, by `hato down` and by the next start."""
+        self.hato("up", "-n", "0")
+        self.hato("launch", "--launcher", "fake", "-n", "2", "-o", "host=a", "--", "sleep", "1000")
+        pids = self.below("sleep")
+        record = next(self.dir.rglob("launches"))
+        before = json.loads(record.read_text())
+        os.kill(self.status()["pid"], signal.SIGKILL)
+        self.wait_for(lambda: self.hato("status", rc=None).rc != 0, 20, "the dispatcher is dead")
+        self.env["HATO_LAUNCHERS_PATH"] = str(self.cwd)
+        self.assertIn("1 launch of it could not be ended now, and stays on record", self.hato("down", rc=4).err)
+        self.hato("up", "-n", "0")
+        self.assertIn("it stays on record", self.hato("down").err)
+        self.assertIn("1 launch of it could not be ended now, and stays on record", self.hato("down", rc=4).err)
+        self.assertEqual(json.loads(record.read_text()), before)
+        self.assertTrue(pids and all(alive(p) for p in pids))
+        self.env["HATO_LAUNCHERS_PATH"] = str(FAKES)
+        self.hato("down")
+        self.wait_for(lambda: not any(alive(p) for p in pids), 20, "their end")
+        self.assertFalse(record.exists())
+        self.assertIn("is not up", self.hato("down", rc=3).err)
+
 
 class Secrets(Launches):
     @limit(60)
