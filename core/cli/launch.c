@@ -47,7 +47,10 @@ static int launch_answer(cli *c, json_t *o, void *arg) {
   if (tells && c->json) {
     cli_print_json(o);
   }
-  if (error) return cli_fail(c, CLI_FAILED, "the launch failed: %s", error);
+  if (error) {
+    const char *log = cli_text(first_in(o, "ended"), "log");
+    return cli_fail(c, CLI_FAILED, "the launch failed: %s%s%s", error, *log ? "; the log of a daemon ends:\n" : "", log);
+  }
   bool workers = json_object_get(o, "running") != NULL;
   if (cli_number(o, "ended") > 0 && !(workers && cli_number(first_in(o, "ended"), "exit") == 0)) return say_ended(c, o);
   if (c->json) return CLI_OK;

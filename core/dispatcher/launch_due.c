@@ -50,7 +50,7 @@ static void give_up(dispatcher *d, const sched_launch_action *a) {
   }
   l = dispatcher_launch_find(d, a->launch);
   if (!l) return;
-  char *words = hato__printf("given up after %u failures in a row%s%s", a->count, why ? ": " : "", why ? why : "");
+  char *words = hato__printf("given up after %u failure%s%s%s", a->count, a->count == 1 ? "" : "s in a row", why ? ": " : "", why ? why : "");
   if (words)
     hato__error(&d->log, "LAUNCH-GIVEN-UP", "launch %llu (%s): %s", (unsigned long long)a->launch, l->asked->launcher,
                 words);

@@ -181,13 +181,14 @@ static void describe(const race *c, hato__buf *b) {
   }
 }
 
-static hato_status failure(const race *c, hato_error *err) {
-  hato_status st = HATO_OK;
+static hato_status failure(const race *c, bool gave_up, hato_error *err) {
+  hato_status st = gave_up ? HATO_CANCELLED : HATO_OK;
   hato__buf b = {0};
-  for (size_t i = 0; i < c->o->n; i++)
+  for (size_t i = 0; i < c->o->n && !gave_up; i++)
     if (c->runners[i].refused && !refuses(st)) st = c->runners[i].status;
   for (size_t i = 0; i < c->o->n && st == HATO_OK; i++) st = c->runners[i].status;
   if (st == HATO_OK) st = HATO_TIMED_OUT;
+  if (gave_up) hato__buf_printf(&b, "given up before anybody admitted us; ");
   describe(c, &b);
   const char *text = hato__buf_text(&b);
   if (text != NULL && b.len >= sizeof err->text && c->o->log != NULL)
@@ -234,10 +235,8 @@ hato_status net_dial_any(const net_dialling *o, net_conn **out, hato_error *err)
     stop(&c);
     if (c.winner != NULL)
       st = net__dial_take(&c.winner->dial, out, err);
-    else if (!waited)
-      st = hato__fail(err, HATO_CANCELLED, "given up before anybody admitted us");
     else
-      st = failure(&c, err);
+      st = failure(&c, !waited, err);
   }
   clear(&c);
   return st;

@@ -75,6 +75,12 @@ class Replacement(Launches):
         self.assertIn("given up after 5", self.hato("status").out)
 
     @limit(60)
+    def test_whoever_asked_is_shown_the_log_of_what_is_given_up(self):
+        self.exchange(self.up_with_a_copy("-n", "0"), "echo cannot work here >&2; exit 7\n")
+        self.assertRegex(self.hato("launch", "-n", "1", "--crash-limit", "1", rc=4).err,
+                         r"the launch failed: given up after 1 failure: exited with 7; the log of a daemon ends:\ncannot work here")
+
+    @limit(60)
     def test_a_replacement_that_is_refused_is_asked_for_again_up_to_the_limit(self):
         submit = self.cwd / "submit"
         submit.write_text('#!/bin/sh\n[ -e refuse ] && { echo no room here >&2; exit 1; }\n'

@@ -103,7 +103,7 @@ class Daemons(Where):
         daemon.signal(signal.SIGTERM)
         done = daemon.wait(20)
         self.assertEqual(done.rc, 3)
-        self.assertIn("given up", done.err)
+        self.assertRegex(done.err, r"given up before anybody admitted us; tcp://127\.0\.0\.1:\d+: nobody answers there")
 
     def blocked(self, running):
         with open(f"/proc/{running.process.pid}/status", encoding="ascii", errors="replace") as file:

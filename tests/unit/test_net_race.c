@@ -203,6 +203,8 @@ UNIT_TEST(it_can_be_given_up) {
   net_dialling o = {.urls = urls, .n = 3, .role = PROTO_ROLE_CLIENT, .auth = &f.good.auth, .timeout_ms = 3600000, .give_up_fd = fd};
   pthread_create(&t, NULL, give_up, &fd);
   ck_assert_int_eq(net_dial_any(&o, &c, &err), HATO_CANCELLED);
+  ck_assert_msg(strncmp(err.text, "given up", 8) == 0, "%s", err.text);
+  for (size_t i = 0; i < o.n; i++) ck_assert_msg(strstr(err.text, urls[i]) != NULL, "%s", err.text);
   pthread_join(t, NULL);
   close(fd);
   field_close(&f);
