@@ -74,14 +74,14 @@ class Install(Case):
     def test_a_launcher_is_built_against_the_installed_header_alone(self):
         folder = self.dir / "launcher"
         shutil.copytree(self.there("share/doc/hato/examples/launcher")[0], folder)
-        self.env.update(PATH=f"{self.prefix / 'bin'}:{os.environ['PATH']}", TS_SOCKET=str(self.dir / "tmp/tsp"), TS_SLOTS="8")
+        self.env.update(PATH=f"{self.prefix / 'bin'}:{os.environ['PATH']}")
         self.run_command("make", f"CC={CC}", "CFLAGS=-O2 -Wall -Wextra -Werror", cwd=folder)
         needed = self.run_command("readelf", "-d", folder / "hato_launcher_tsp.so").out
         self.assertNotIn("libhato", needed)
         done = self.run_command("make", "test", cwd=folder, timeout=120)
         self.assertIn("19 passed, 0 failed, 1 left out", done.out)
         # And it does what it is for.
-        self.env["HATO_LAUNCHERS_PATH"] = str(folder)
+        self.env.update(HATO_LAUNCHERS_PATH=str(folder), TS_SOCKET=str(self.dir / "tmp/tsp"), TS_SLOTS="2")
         self.assertRegex(self.run_command("hato", "launchers").out, r"(?m)^tsp +daemons as jobs of Task Spooler on this machine$")
         self.assertIn("weight", self.run_command("hato", "launchers", "show", "tsp").out)
         self.run_command("hato", "up", "--launcher", "tsp", "-n", "2", "-o", "weight=2")
