@@ -143,8 +143,7 @@ static hato_status on_piece(client *c, const net_frame *f, hato_error *err) {
   hato_status st = proto_piece_decode(&m, f->body, f->len, err);
   if (st) return st;
   if (m.channel != PROTO_CH_IN) return hato__fail(err, HATO_PROTOCOL, "PIECE: a client sends channel 0 only");
-  dispatcher_streams_piece_in(c, f, &m);
-  return HATO_OK;
+  return dispatcher_streams_piece_in(c, f, &m, err);
 }
 
 static hato_status on_credit(client *c, const net_frame *f, hato_error *err) {

@@ -109,6 +109,7 @@ struct peer {
   hato__link link;        /* in d->peers */
   _Atomic uint64_t heard; /* when a frame came last */
   uint64_t since_wall;    /* when it was admitted */
+  unsigned senders;       /* of d->senders, to it */
   outbox out;
 };
 
@@ -122,6 +123,7 @@ struct client {
   pointers objects;          /* those it sent */
   submission *by_seq;        /* those it submitted */
   hato__link waits;
+  unsigned n_waits;
   lister *lister;    /* the task list it is being sent */
   UT_hash_handle hh; /* d->clients, by owner */
 };
@@ -201,7 +203,9 @@ struct chunk { /* what sched holds as the data of a range */
   uint8_t *copy;     /* a copy of it */
   proto_block block; /* EXPLICIT, not large */
   bool large;
-  uint64_t total;              /* large */
+  uint64_t total;              /* large, and so are the two that follow: … */
+  uint64_t credit;             /* … what its client may still send of it, … */
+  uint32_t credit_attempt;     /* … for this attempt */
   hato__spool_entry *spooling; /* detached and large: being received */
   hato__spool_ref spooled;
   hato__link link; /* d->spooling, while it is */
@@ -219,6 +223,8 @@ struct stream { /* output that a daemon sends, from its first piece or its recor
   client *to;      /* NULL: kept, or thrown away */
   submission *sub; /* to be kept for it */
   hato__spool_entry *entry;
+  uint64_t credit; /* what the daemon may still send */
+  uint64_t spare;  /* what the client granted beyond a window, and the daemon was not told yet */
   bool last, record; /* what has come */
   uint16_t status;   /* why it ended early, and … */
   char *why;         /* … in words; NULL: there are none */
@@ -434,8 +440,9 @@ void dispatcher_submit_spooled(chunk *c, hato_status status,
 void dispatcher_submission_settle(submission *s);  /* frees it when nothing speaks of it any more */
 
 /* ---- streams.c: with the lock, unless said otherwise ---- */
-void dispatcher_streams_piece_in(client *c, const net_frame *f, const proto_piece *m);  /* without */
-void dispatcher_streams_piece_out(worker *w, const net_frame *f, const proto_piece *m); /* without */
+hato_status dispatcher_streams_piece_in(client *c, const net_frame *f, const proto_piece *m, hato_error *err);  /* without */
+hato_status dispatcher_streams_piece_out(worker *w, const net_frame *f, const proto_piece *m, hato_error *err); /* without */
+void dispatcher_streams_resumed(client *c); /* it reads again; with */
 void dispatcher_streams_credit_client(client *c, const proto_credit *m);                /* without */
 void dispatcher_streams_credit_worker(worker *w, const proto_credit *m);                /* without */
 void dispatcher_streams_record(worker *w, const proto_result *r, client *to, submission *sub);
@@ -446,6 +453,8 @@ void dispatcher_streams_client_gone(client *c);
 void dispatcher_spooled_send(peer *to, const stream_key *key, hato__spool_ref ref, uint16_t status);
 /* With the lock, which is given up while the spool is read. False: nothing of that is being sent. */
 bool dispatcher_spooled_credit(peer *to, const stream_key *key, uint64_t bytes);
+/* Goes on with what waited for the peer to take what was sent, in the same way. False: there is nothing. */
+bool dispatcher_spooled_more(peer *to);
 void dispatcher_spooled_peer_gone(peer *to);
 /* Ends whatever is being sent of this payload and frees its place in the spool. With the lock. */
 void dispatcher_spooled_end(dispatcher *d, uint64_t task, uint32_t channel, hato__spool_ref *ref);

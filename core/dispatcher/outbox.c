@@ -311,6 +311,7 @@ static bool resumed(peer *p) {
   client *c = client_of(p);
   if (!c->paused || p->out.waiting + p->out.waiting_pieces > CLIENT_RESUME) return false;
   c->paused = false;
+  dispatcher_streams_resumed(c);
   if (c->owner) sched_owner_pause(p->d->sched, c->owner, false);
   return true;
 }
@@ -326,6 +327,7 @@ static void last_words(peer *p, net_out *out) {
 void dispatcher_outbox_fill(void *owner, net_conn *conn, net_out *out) {
   peer *p = owner;
   outbox *o = &p->out;
+  bool more = false;
   if (p->dismissed) {
     last_words(p, out);
     return;
@@ -347,6 +349,7 @@ void dispatcher_outbox_fill(void *owner, net_conn *conn, net_out *out) {
   if (all) {
     list_free(&o->taken);
     hato__buf_free(&o->taken_bytes);
+    more = o->pieces.n == 0 && dispatcher_spooled_more(p);
     take_pieces(o, out);
   }
   bool again = all && resumed(p);
@@ -355,6 +358,7 @@ void dispatcher_outbox_fill(void *owner, net_conn *conn, net_out *out) {
     net_pause(conn, false);
     dispatcher_work_pump(p->d);
   }
+  if (more) dispatcher_flush(p->d);
 }
 
 void dispatcher_flush(dispatcher *d) {

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define AHEAD (2u << 20) /* bytes of pieces that wait to be sent, at which no more are read */
+
 static sender *sender_find(peer *to, const stream_key *key) {
   for (sender *s = to->d->senders; s; s = s->next)
     if (s->to == to && !s->gone && memcmp(&s->key, key, sizeof *key) == 0) return s;
@@ -19,6 +21,7 @@ static void sender_free(sender *s) {
     break;
   }
   if (s->owns) hato__spool_free(d->spool, &s->ref);
+  s->to->senders--;
   dispatcher_peer_unref(s->to);
   free(s);
 }
@@ -46,6 +49,7 @@ void dispatcher_spooled_send(peer *to, const stream_key *key, hato__spool_ref re
     s->key = *key;
     s->to = to;
     to->refs++;
+    to->senders++;
     s->next = to->d->senders;
     to->d->senders = s;
   }
@@ -86,7 +90,7 @@ static bool send_one(sender *s) {
   uint64_t left = s->ref.len - s->at;
   uint64_t n = left < PROTO_PIECE_DATA ? left : PROTO_PIECE_DATA;
   if (n > s->credit) n = s->credit;
-  if (n == 0 && left > 0) return false;
+  if ((n == 0 && left > 0) || s->to->out.waiting_pieces >= AHEAD) return false;
   uint16_t status;
   uint8_t *frame;
   dispatcher_unlock(d);
@@ -94,23 +98,45 @@ static bool send_one(sender *s) {
   dispatcher_lock(d);
   if (!s->gone && data) dispatcher_outbox_piece(s->to, data, frame, PROTO_PIECE_HEAD + (uint32_t)n);
   net_data_unref(data);
-  if (s->gone || !data) return false;
+  if (!data) {
+    net_close(s->to->conn, HATO_NO_MEMORY, "out of memory");
+    s->gone = true;
+  }
+  if (s->gone) return false;
   s->at += n;
   s->credit -= n;
   if (s->at >= s->ref.len || status) s->gone = true;
   return !s->gone;
 }
 
-bool dispatcher_spooled_credit(peer *to, const stream_key *key, uint64_t bytes) {
-  sender *s = sender_find(to, key);
-  if (!s) return false;
-  s->credit += bytes;
-  if (s->busy) return true;
+static void send(sender *s) {
   s->busy = true;
   while (send_one(s)) continue;
   s->busy = false;
   if (s->gone) sender_free(s);
+}
+
+bool dispatcher_spooled_credit(peer *to, const stream_key *key, uint64_t bytes) {
+  sender *s = sender_find(to, key);
+  if (!s) return false;
+  s->credit = bytes < UINT64_MAX - s->credit ? s->credit + bytes : UINT64_MAX;
+  if (!s->busy) send(s);
   return true;
+}
+
+bool dispatcher_spooled_more(peer *to) {
+  bool any = false;
+  if (to->senders == 0) return false;
+  for (sender *s = to->d->senders; s && to->out.waiting_pieces < AHEAD;) {
+    if (s->to != to || s->busy || s->gone || (s->credit == 0 && s->at < s->ref.len)) {
+      s = s->next;
+      continue;
+    }
+    any = true;
+    send(s);
+    s = to->d->senders; /* the lock was given up */
+  }
+  return any;
 }
 
 void dispatcher_spooled_peer_gone(peer *to) {

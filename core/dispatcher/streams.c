@@ -63,25 +63,52 @@ static void spool_argument(client *c, chunk *k, const proto_piece *m) {
     dispatcher_submit_spooled(k, st, err.text);
   } else {
     stream_key key = key_of(m->task, m->attempt, m->channel);
+    k->credit += m->len;
     put_credit(&c->peer, &key, m->len);
   }
   dispatcher_chunk_unref(k);
 }
 
-void dispatcher_streams_piece_in(client *c, const net_frame *f, const proto_piece *m) {
+/* More than was granted would have to be held, without a limit: whoever sends it is closed. */
+static hato_status beyond(const proto_piece *m, uint64_t credit, hato_error *err) {
+  return hato__fail(err, HATO_PROTOCOL, "PIECE: task %llu: %u bytes, where %llu more were granted",
+                    (unsigned long long)m->task, m->len, (unsigned long long)credit);
+}
+
+/* The chunk is its task's; of its current attempt, or being spooled. */
+static hato_status spend(chunk *k, const proto_piece *m, hato_error *err) {
+  uint64_t credit = k->credit_attempt == m->attempt ? k->credit : 0;
+  if (m->len > credit) return beyond(m, credit, err);
+  if (m->len) k->credit -= m->len;
+  return HATO_OK;
+}
+
+hato_status dispatcher_streams_piece_in(client *c, const net_frame *f, const proto_piece *m, hato_error *err) {
   dispatcher *d = c->peer.d;
+  hato_status st = HATO_OK;
   dispatcher_lock(d);
   chunk *k = spooling_find(d, c, m->task);
   if (k) {
-    spool_argument(c, k, m);
+    st = spend(k, m, err);
+    if (!st) spool_argument(c, k, m);
   } else {
     sched_task_info t = sched_find(d->sched, m->task);
     worker *w = NULL;
     if (t.daemon && t.attempt == m->attempt && t.owner == c->owner)
       HASH_FIND(hh, d->workers, &t.daemon, sizeof t.daemon, w);
-    if (w) forward(&w->peer, f);
+    k = t.data;
+    if (w) st = spend(k, m, err);
+    if (w && !st && k->large && (m->len || m->last)) forward(&w->peer, f);
   }
   dispatcher_unlock(d);
+  return st;
+}
+
+static void grant_argument(chunk *k, const stream_key *key, uint64_t bytes) {
+  if (k->credit_attempt != key->attempt) k->credit = 0; /* it begins anew */
+  k->credit_attempt = key->attempt;
+  k->credit = bytes < UINT64_MAX - k->credit ? k->credit + bytes : UINT64_MAX;
+  put_credit(&k->sub->client->peer, key, bytes);
 }
 
 void dispatcher_streams_credit_worker(worker *w, const proto_credit *m) {
@@ -90,14 +117,14 @@ void dispatcher_streams_credit_worker(worker *w, const proto_credit *m) {
   dispatcher_lock(d);
   sched_task_info t = sched_find(d->sched, m->task);
   if (m->channel == PROTO_CH_IN && t.daemon == w->handle && t.attempt == m->attempt) {
-    const chunk *k = t.data;
+    chunk *k = t.data;
     if (k->spooled.len || (k->sub->detached && k->large)) {
       if (!dispatcher_spooled_credit(&w->peer, &key, m->bytes)) {
         dispatcher_spooled_send(&w->peer, &key, k->spooled, HATO_OK);
         dispatcher_spooled_credit(&w->peer, &key, m->bytes);
       }
-    } else if (k->sub->client) {
-      put_credit(&k->sub->client->peer, &key, m->bytes);
+    } else if (k->sub->client && k->large) {
+      grant_argument(k, &key, m->bytes);
     }
   }
   dispatcher_unlock(d);
@@ -118,6 +145,7 @@ static stream *stream_open(worker *w, const stream_key *k, client *to, submissio
   s->key = *k;
   s->from = w;
   s->to = to;
+  s->credit = PROTO_WINDOW;
   if (to) to->peer.refs++;
   if (!to && sub && sub->detached) {
     s->sub = sub;
@@ -126,6 +154,22 @@ static stream *stream_open(worker *w, const stream_key *k, client *to, submissio
   HASH_ADD(hh, d->streams, key, sizeof s->key, s);
   hato__list_push(&w->streams, &s->link);
   return s;
+}
+
+static void give(stream *s, uint64_t bytes) {
+  if (bytes == 0) return;
+  s->credit += bytes;
+  put_credit(&s->from->peer, &s->key, bytes);
+}
+
+/* What its client granted goes on a window at a time, while the client reads: it may grant far more than it will
+ * ever take. */
+static void pass_credit(stream *s) {
+  uint64_t n = s->credit < PROTO_WINDOW ? PROTO_WINDOW - s->credit : 0;
+  if (n > s->spare) n = s->spare;
+  if (s->to->paused) return;
+  s->spare -= n;
+  give(s, n);
 }
 
 static void stream_close(stream *s) {
@@ -220,7 +264,7 @@ static void spool_output(stream *s, const proto_piece *m) {
     hato__error(&d->log, "RESULT-LOST", "task %llu: its output is cut: %s", (unsigned long long)m->task,
                 err.text);
   }
-  if (m->len) put_credit(&s->from->peer, &s->key, m->len);
+  give(s, m->len);
 }
 
 static stream *stream_for_piece(worker *w, const stream_key *key) {
@@ -233,24 +277,30 @@ static stream *stream_for_piece(worker *w, const stream_key *key) {
   return stream_open(w, key, sub->detached ? NULL : sub->client, sub);
 }
 
-void dispatcher_streams_piece_out(worker *w, const net_frame *f, const proto_piece *m) {
+hato_status dispatcher_streams_piece_out(worker *w, const net_frame *f, const proto_piece *m, hato_error *err) {
   dispatcher *d = w->peer.d;
   stream_key key = key_of(m->task, m->attempt, m->channel);
+  hato_status st = HATO_OK;
   dispatcher_lock(d);
   stream *s = stream_for_piece(w, &key);
   if (!s) { /* of a task that was resolved meanwhile: thrown away, but its sender must not wait */
     if (m->len && !m->last) put_credit(&w->peer, &key, m->len);
+  } else if (m->len > s->credit) {
+    st = beyond(m, s->credit, err);
   } else {
+    s->credit -= m->len;
     if (s->sub) {
       spool_output(s, m);
     } else if (s->to && !s->to->peer.closed) {
-      forward(&s->to->peer, f);
-    } else if (m->len) {
-      put_credit(&w->peer, &key, m->len);
+      if (m->len || m->last) forward(&s->to->peer, f);
+      pass_credit(s);
+    } else {
+      give(s, m->len);
     }
     if (m->last) stream_ended(s, m->status);
   }
   dispatcher_unlock(d);
+  return st;
 }
 
 void dispatcher_streams_credit_client(client *c, const proto_credit *m) {
@@ -259,9 +309,19 @@ void dispatcher_streams_credit_client(client *c, const proto_credit *m) {
   dispatcher_lock(d);
   if (!dispatcher_spooled_credit(&c->peer, &key, m->bytes)) {
     stream *s = stream_find(d, &key);
-    if (s && s->to == c) put_credit(&s->from->peer, &key, m->bytes);
+    if (s && s->to == c) {
+      s->spare = m->bytes < UINT64_MAX - s->spare ? s->spare + m->bytes : UINT64_MAX;
+      pass_credit(s);
+    }
   }
   dispatcher_unlock(d);
+}
+
+void dispatcher_streams_resumed(client *c) {
+  stream *s, *next;
+  HASH_ITER(hh, c->peer.d->streams, s, next) {
+    if (s->to == c) pass_credit(s);
+  }
 }
 
 /* One channel of an accepted record; false: its pieces are still to come. */
@@ -338,7 +398,7 @@ void dispatcher_streams_client_gone(client *c) {
   HASH_ITER(hh, c->peer.d->streams, s, next) {
     if (s->to != c) continue;
     s->to = NULL;
-    put_credit(&s->from->peer, &s->key, PROTO_WINDOW);
+    give(s, PROTO_WINDOW);
     dispatcher_peer_unref(&c->peer);
   }
 }

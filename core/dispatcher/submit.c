@@ -193,7 +193,8 @@ static hato_status args_block(submission *s, const proto_args *m, const net_fram
   return queue_chunk(c, err);
 }
 
-static void ask_argument(const chunk *c) {
+static void ask_argument(chunk *c) {
+  c->credit = PROTO_WINDOW;
   client *cl = c->sub->client;
   size_t begun;
   hato__buf *b = dispatcher_outbox_bytes(&cl->peer, &begun);

@@ -70,7 +70,10 @@ static void answer(waiting *w) {
                                      (json_int_t)t.resolved, "failed", (json_int_t)t.failed));
 }
 
+#define WAITS_MAX 1000 /* of a client */
+
 static void waiting_free(waiting *w) {
+  w->client->n_waits--;
   hato__list_remove(&w->all);
   hato__list_remove(&w->of);
   free(w->ranges);
@@ -79,10 +82,13 @@ static void waiting_free(waiting *w) {
 
 void dispatcher_waits_begin(client *c, uint32_t token, hato__range *ranges, size_t n, bool any) {
   dispatcher *d = c->peer.d;
-  waiting *w = calloc(1, sizeof *w);
+  waiting *w = c->n_waits < WAITS_MAX ? calloc(1, sizeof *w) : NULL;
   if (!w) {
     free(ranges);
-    dispatcher_control_fail(c, token, HATO_NO_MEMORY, "no memory to wait");
+    if (c->n_waits < WAITS_MAX)
+      dispatcher_control_fail(c, token, HATO_NO_MEMORY, "no memory to wait");
+    else
+      dispatcher_control_fail(c, token, HATO_BUSY, "this client waits %u times already, and may no more", c->n_waits);
     return;
   }
   n = merge(ranges, n);
@@ -91,6 +97,7 @@ void dispatcher_waits_begin(client *c, uint32_t token, hato__range *ranges, size
   tally t = tally_of(d, ranges, n);
   *w = (waiting){
       .client = c, .token = token, .any = any, .ranges = ranges, .n = n, .left = t.tasks - t.resolved};
+  c->n_waits++;
   hato__list_push(&d->waits, &w->all);
   hato__list_push(&c->waits, &w->of);
   if (w->left > 0 && !(any && t.resolved > 0)) return;

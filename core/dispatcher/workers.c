@@ -219,8 +219,7 @@ static hato_status on_piece(worker *w, const net_frame *f, hato_error *err) {
   if (st) return st;
   if (m.channel == PROTO_CH_IN)
     return hato__fail(err, HATO_PROTOCOL, "PIECE: a daemon sends channels 1 and 2 only");
-  dispatcher_streams_piece_out(w, f, &m);
-  return HATO_OK;
+  return dispatcher_streams_piece_out(w, f, &m, err);
 }
 
 static hato_status on_credit(worker *w, const net_frame *f, hato_error *err) {

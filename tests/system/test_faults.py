@@ -10,15 +10,16 @@ import signal
 import socket
 import struct
 import subprocess
+import threading
 import time
 import unittest
 from pathlib import Path
 
 import refdaemon
 from harness import BUILD, HATO, PATIENCE, alive, limit, main
-from refclient import (ARGS, BODY_MAX, CANCEL, CLIENT, CONTROL, DETACHED, FETCH, HEARTBEAT, HELLO, PIECE, PROOF, RESULTS, SPEC,
-                       SUBMIT, WELCOME, Client, Closed, Connection, Credential, ProtocolError, Refused, Result, VERSION, frame, hello,
-                       introduce, spec, submit)
+from refclient import (ARGS, BODY_MAX, CANCEL, CH_IN, CLIENT, CONTROL, DETACHED, FETCH, HEARTBEAT, HELLO, PIECE, PROOF, RESULTS, SPEC,
+                       STDIN_ARG, SUBMIT, WELCOME, WINDOW, Client, Closed, Connection, Credential, ProtocolError, Refused, Result, VERSION,
+                       credit, frame, hello, introduce, piece, spec, submit)
 from served import Served, request, requests, value
 
 NO_SPACE = 22
@@ -252,6 +253,178 @@ class Reading(Served):
         self.assertLess(server.rss() - before, 64 * 1024 * max(PATIENCE, 1))
         client.connection.close()
         self.wait_for(lambda: len(self.ask(server)["clients"]) == 1, 10, "the one that did not read is gone")
+
+
+class Credit(Served):
+    """Pieces beyond what was granted, and grants beyond what is ever taken: the dispatcher holds neither."""
+
+    def setUp(self):
+        super().setUp()
+        self.server = self.serve()
+        self.daemon_ = self.daemon(self.server)
+        self.other = self.client(self.server)
+
+    def undisturbed(self, daemon):
+        first = self.other.submit(self.other.specification(["x"]), count=1)
+        daemon.run(daemon.next(), out=b"undisturbed")
+        self.assertEqual(next(self.other.results(first, 1)).out, b"undisturbed")
+
+    def held(self, before):
+        """KiB that the dispatcher grew by; of a sanitized one nothing is said."""
+        return 0 if os.environ.get("HATO_SANITIZE") else self.server.rss() - before
+
+    def counting(self, client):
+        """It counts what comes in pieces, and grants nothing by itself; [bytes, its last piece came]."""
+        said = [0, False]
+
+        def on_piece(fields):
+            last = fields.unpack("QIBBH")[3]
+            said[0] += len(fields.rest())
+            said[1] = bool(last)
+
+        client.on_piece = on_piece
+        return said
+
+    def closed(self, client):
+        with self.assertRaises((Closed, ConnectionResetError, BrokenPipeError)):
+            while True:
+                client.step()
+
+    def test_a_client_that_sends_beyond_its_credit_is_closed(self):
+        daemon = self.daemon_
+        for granted in (0, 1000):
+            client = self.client(self.server)
+            first = client.submit(client.specification(["x"], stdin=STDIN_ARG), [bytes(100000)])
+            client.inputs.clear()  # what is granted is not used by itself
+            task = daemon.next()
+            daemon.started(task)
+            if granted:
+                daemon.want(task, granted)
+                client.step()
+                client.connection.send(piece(first, task.attempt, CH_IN, bytes(granted)))
+                daemon.until(lambda: len(daemon.input.get((first, task.attempt), b"")) == granted)
+            client.connection.send(piece(first, task.attempt, CH_IN, b"x"))
+            self.closed(client)
+            self.server.wait_log(f"PIECE: task {first}: 1 bytes, where 0 more were granted")
+            daemon.until(lambda: daemon.interrupts)
+            daemon.interrupts.clear()
+            daemon.result(task, error=20)
+        client = self.client(self.server)
+        first = client.submit(client.specification(["x"]), [b"small"])  # that has no argument in pieces
+        task = daemon.next()
+        client.connection.send(piece(first, task.attempt, CH_IN, b"x"))
+        self.closed(client)
+        daemon.until(lambda: daemon.interrupts)
+        daemon.result(task, error=20)
+        self.undisturbed(daemon)
+
+    def test_a_clients_argument_is_sent_anew_for_another_attempt(self):
+        daemon, again = self.daemon_, self.daemon(self.server)
+        client = self.client(self.server)
+        argument = os.urandom(3 << 20)
+        first = client.submit(client.specification(["x"], stdin=STDIN_ARG), [argument])
+        holder = daemon if daemon.until(lambda: daemon.assigned, 1) else again
+        task = holder.next()
+        holder.want(task, WINDOW)
+        client.step()
+        holder.until(lambda: len(holder.input.get((first, 1), b"")) == WINDOW)
+        holder.close()  # it had not begun: it is tried elsewhere
+        other = again if holder is daemon else daemon
+        task = other.next()
+        self.assertEqual(task.attempt, 2)
+        other.started(task)
+        while (first, 2) not in other.input_ended:
+            other.want(task, WINDOW)
+            client.step()
+            have = len(other.input.get((first, 2), b""))
+            other.until(lambda: len(other.input.get((first, 2), b"")) >= min(have + WINDOW, len(argument)))
+        self.assertEqual(other.input[first, 2], argument)
+        other.result(task, out=b"whole")
+        self.assertEqual(next(client.results(first, 1)).out, b"whole")
+
+    def test_a_daemon_that_sends_beyond_its_credit_is_closed(self):
+        daemon, client = self.daemon_, self.client(self.server)
+        first = client.submit(client.specification(["x"]), count=1)
+        task = daemon.next()
+        daemon.started(task)
+        for _ in range(16):
+            daemon.output(task, 1, bytes(WINDOW // 16))
+        daemon.output(task, 1, b"x")  # the client has read nothing and granted nothing
+        self.assertIsNotNone(daemon.ended(10))
+        self.server.wait_log(f"PIECE: task {first}: 1 bytes, where 0 more were granted")
+        self.assertEqual([value(r) for r in client.results(first, 1)], [19])
+        self.undisturbed(self.daemon(self.server))
+
+    def test_a_client_that_grants_all_and_reads_nothing(self):
+        """Its daemon is granted a window at a time, and as fast as the client reads."""
+        daemon, client = self.daemon_, self.client(self.server)
+        first = client.submit(client.specification(["x"]), count=1)
+        task = daemon.next()
+        daemon.started(task)
+        said = self.counting(client)
+        daemon.output(task, 1, b"y")
+        client.step()
+        client.connection.send(credit(first, task.attempt, 1, 16 << 30))
+        before, key, sent = self.server.rss(), (first, task.attempt, 1), 1
+        chunk, total = bytes(1 << 17), 40 << 20
+        stalled = 0
+        while sent < total and stalled < 5:
+            if daemon.credit.get(key, 0) + WINDOW - sent >= len(chunk):
+                daemon.output(task, 1, chunk)
+                sent += len(chunk)
+                stalled = 0
+            else:
+                daemon.quiet()
+                stalled += 1
+        self.assertLess(sent, 20 << 20, "what waits for it is bounded")
+        self.assertLess(self.held(before), 24 * 1024)
+        reader = threading.Thread(target=self.read_on, args=(client, said), daemon=True)
+        reader.start()
+        while sent < total:
+            daemon.until(lambda: daemon.credit.get(key, 0) + WINDOW - sent >= len(chunk))
+            daemon.output(task, 1, chunk)
+            sent += len(chunk)
+        daemon.output(task, 1, b"", last=True)
+        daemon.result(task, out_total=sent)
+        reader.join(30 * PATIENCE)
+        self.assertEqual(said, [sent, True])
+
+    def read_on(self, client, said):
+        while not said[1]:
+            client.step()
+
+    def test_a_kept_result_is_read_from_the_spool_as_its_client_reads(self):
+        daemon, client = self.daemon_, self.client(self.server)
+        total, chunk, said = 48 << 20, bytes(1 << 17), self.counting(client)
+        first = client.submit(client.specification(["x"]), count=1, flags=DETACHED)
+        task = daemon.next()
+        daemon.started(task)
+        for _ in range(total // len(chunk)):
+            daemon.output(task, 1, chunk)
+        daemon.output(task, 1, b"", last=True)
+        daemon.result(task, out_total=total)
+        self.assertEqual(request(client, "wait", all=True)["failed"], 0)
+        before = self.server.rss()
+        client.connection.send(frame(FETCH, struct.pack("<Q", first)) + credit(first, task.attempt, 1, 16 << 30))
+        request(self.other, "status")
+        daemon.quiet()
+        self.assertLess(self.held(before), 16 * 1024)
+        self.read_on(client, said)
+        self.assertEqual(said, [total, True])
+        request(client, "forget", all=True)
+
+    def test_waiting_has_a_limit(self):
+        client = self.client(self.server)
+        client.submit(client.specification(["x"]), count=1, flags=DETACHED)
+        for token in range(1000):
+            client.replies[token + 10] = ["", False]
+            client.connection.send(frame(CONTROL, struct.pack("<I", token + 10) + b'{"op":"wait","all":true}'))
+        answer = request(client, "wait", all=True)
+        self.assertEqual((answer["status"], answer["error"]), (4, "this client waits 1000 times already, and may no more"))
+        self.daemon_.run(self.daemon_.next())
+        while not all(done for _, done in client.replies.values()):
+            client.step()
+        self.assertEqual(request(client, "wait", all=True)["resolved"], 1)
 
 
 class Limits(Served):
