@@ -10,11 +10,12 @@
 #define ONCE (256u * 1024u)
 
 hato_status cli_lines_open(lines *l, const char *path, char end, hato_error *err) {
-  *l = (lines){.fd = STDIN_FILENO, .end = end, .ahead = 4 * ONCE};
+  *l = (lines){.fd = STDIN_FILENO, .name = "standard input", .end = end, .ahead = 4 * ONCE};
   if (!path || strcmp(path, "-") == 0) return HATO_OK;
   l->fd = open(path, O_RDONLY | O_CLOEXEC);
   if (l->fd < 0) return hato__fail_errno(err, "cannot read %s", path);
   l->opened = true;
+  l->name = path;
   return HATO_OK;
 }
 
@@ -57,7 +58,7 @@ hato_status cli_lines_read(lines *l, hato_error *err) {
   while (n < 0 && errno == EINTR);
   l->buf.len -= ONCE - (n > 0 ? (size_t)n : 0);
   if (n < 0 && errno == EAGAIN) return HATO_OK; /* somebody else made it so */
-  if (n < 0) return hato__fail_errno(err, "cannot read the inputs");
+  if (n < 0) return hato__fail_errno(err, "cannot read %s", l->name);
   scan(l);
   if (n == 0) {
     l->eof = true; /* the last line may lack its end */
@@ -68,7 +69,7 @@ hato_status cli_lines_read(lines *l, hato_error *err) {
     }
   }
   if (l->ready == 0 && l->buf.len - l->start > LINES_LONGEST)
-    return hato__fail(err, HATO_TOO_LARGE, "a line has over %u MiB: shorter ones were wanted",
+    return hato__fail(err, HATO_TOO_LARGE, "it has over %u MiB without an end; shorter ones were wanted",
                       LINES_LONGEST >> 20);
   return HATO_OK;
 }

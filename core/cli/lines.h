@@ -7,6 +7,7 @@
 
 typedef struct lines {
   int fd;
+  const char *name; /* of what is read, for people; borrowed */
   bool opened; /* to be closed */
   bool eof;
   char end;     /* what ends a line */

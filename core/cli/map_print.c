@@ -32,7 +32,9 @@ static void name_failure(map *m, const hato_argument *input, const hato_result *
   if (m->failed_printed++ >= MAP_NAMED) return;
   cli_task_outcome(r, how, sizeof how);
   readable(input, name, sizeof name);
-  cli_map_say(m, "input %llu, '%s': %s", (unsigned long long)m->printed + 1, name, how);
+  bool zeros = r->error == HATO_INVALID && m->in.end != 0 && memchr(input->data, 0, input->size);
+  cli_map_say(m, "input %llu, '%s': %s%s", (unsigned long long)m->printed + 1, name, how,
+              zeros ? "; inputs that end with a zero byte are read with -0" : "");
 }
 
 static void print_json(map *m, const hato_argument *input, const hato_result *r) {

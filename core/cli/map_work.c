@@ -145,7 +145,8 @@ static int step(map *m) {
   if (code || m->signal) return code;
   if (input && cli_lines_read(&m->in, &err)) {
     cli_emit_bar(&m->emit, NULL);
-    return cli_fail(m->c, CLI_FAILED, "%s", err.text);
+    if (err.status != HATO_TOO_LARGE) return cli_fail(m->c, CLI_FAILED, "%s", err.text);
+    return cli_fail(m->c, CLI_FAILED, "input %llu: %s", (unsigned long long)(m->submitted + m->in.ready + 1), err.text);
   }
   if (m->submitted > m->printed) code = collect(m);
   if (!code) code = feed(m);

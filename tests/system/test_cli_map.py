@@ -86,6 +86,22 @@ class Map(Case):
     def test_an_empty_line_is_an_input_and_the_last_line_needs_no_end(self):
         self.assertEqual(self.map("echo", "<{}>", input="a\n\nb").out, "<a>\n<>\n<b>\n")
 
+    def test_inputs_are_bytes(self):
+        """As xargs -d and parallel have them: only the end of a line is taken off."""
+        self.assertEqual(self.map("printf", "<%s>", "{}", input=b"a\r\n \tb \n\xff\n\n", binary=True).out, b"<a\r>< \tb ><\xff><>")
+        self.assertEqual(self.map("-0", "printf", "<%s>", "{}", input=b"a\nb\0\0c", binary=True).out, b"<a\nb><><c>")
+        self.assertEqual(self.map("echo", "<{}>", input="\n\n").out, "<>\n<>\n")
+
+    def test_inputs_that_cannot_be(self):
+        done = self.map("printf", "<%s>", "{}", input="a\0b\nc\n", rc=1)
+        self.assertEqual(done.out, "<c>")
+        self.assertRegex(done.err, r"input 1, 'a\?b': .*a NUL byte cannot stand on a command line \(error value 3\); .* are read with -0\n")
+        done = self.map("echo", "{}", input="a\n" + "y" * (65 << 20), rc=4)
+        self.assertIn("hato map: input 2: it has over 64 MiB without an end; shorter ones were wanted", done.err)
+        done = self.map("-a", "/", "echo", "{}", rc=4)
+        self.assertIn("hato map: cannot read /: Is a directory", done.err)
+        self.assert_nothing_left()
+
     def test_inputs_of_a_file(self):
         (self.cwd / "names").write_text("a\nb\n")
         self.assertEqual(self.map("-a", "names", "echo", "{}").out, "a\nb\n")
