@@ -4,6 +4,8 @@
 #include <jansson.h>
 #include <string.h>
 
+#define AHEAD (4u << 20) /* bytes of an answer that nobody has taken, at which no more is read from the dispatcher */
+
 struct request { /* on the stack of who asks */
   request *next;
   uint32_t token;
@@ -22,6 +24,7 @@ hato_status client_control_reply_frame(hato_pool *p, const net_frame *f, hato_er
   if (r) { /* else nobody waits for it any more */
     hato__buf_append(&r->text, m.text, m.len);
     r->last = m.last;
+    if (r->text.len > AHEAD) net_pause(p->conn, true);
     atomic_fetch_add_explicit(&r->news, 1, memory_order_release);
     client_word_wake(&r->news);
   }
@@ -55,6 +58,7 @@ static void request_end(hato_pool *p, request *r) {
     break;
   }
   pthread_mutex_unlock(&p->control_lock);
+  if (r->text.len > AHEAD) net_pause(p->conn, false);
   hato__buf_free(&r->text);
 }
 
@@ -122,10 +126,12 @@ static hato_status receive(hato_pool *p, request *r, uint64_t until, bool (*line
     uint32_t seen = atomic_load_explicit(&r->news, memory_order_acquire);
     pthread_mutex_lock(&p->control_lock);
     last = r->last;
-    bool gone = r->gone;
+    bool gone = r->gone, full = r->text.len > AHEAD;
+    mine.failed |= r->text.failed;
     hato__buf_append(&mine, r->text.data, r->text.len);
     hato__buf_clear(&r->text);
     pthread_mutex_unlock(&p->control_lock);
+    if (full) net_pause(p->conn, false); /* it may call back, so without the lock */
     st = hand_on(&mine, last, &first, line, arg, err);
     if (st || last) break;
     if (gone) {

@@ -42,12 +42,14 @@ static hato_status on_frame(void *owner, net_conn *c, const net_frame *f, hato_e
   return HATO_OK;
 }
 
+/* A part at a time, so that net_traffic tells how far the client reads. */
 static void on_fill(void *owner, net_conn *c, net_out *out) {
   peer *p = owner;
   (void)c;
   pthread_mutex_lock(&p->lock);
-  hato__buf_append(&out->bytes, p->out.data, p->out.len);
-  hato__buf_clear(&p->out);
+  size_t n = p->out.len < 1 << 20 ? p->out.len : 1 << 20;
+  hato__buf_append(&out->bytes, p->out.data, n);
+  hato__buf_consume(&p->out, n);
   pthread_mutex_unlock(&p->lock);
 }
 
@@ -434,6 +436,60 @@ UNIT_TEST(an_answer_in_any_parts) {
   ck_assert_str_eq(a.text, "{\"a\":1}|{\"b\":2}|{\"c\":3}|");
   hato_error err;
   ck_assert_int_eq(hato_pool_control(p.pool, "{}", 30, NULL, NULL, &err), HATO_TIMED_OUT);
+  end(&p);
+}
+
+typedef struct slow {
+  asking a;
+  atomic_bool begun, go;
+  atomic_uint lines;
+} slow;
+
+static bool slow_line(void *arg, const char *line) {
+  slow *s = arg;
+  (void)line;
+  atomic_store(&s->begun, true);
+  POLL_FOR(atomic_load(&s->go));
+  atomic_fetch_add(&s->lines, 1);
+  return true;
+}
+
+static void *ask_slowly(void *arg) {
+  slow *s = arg;
+  s->a.status = hato_pool_control(s->a.p->pool, "{\"op\":\"tasks\"}", HATO_FOREVER, slow_line, s, NULL);
+  return NULL;
+}
+
+static uint64_t bytes_sent(peer *p) {
+  uint64_t in, out;
+  net_traffic(p->conn, &in, &out);
+  return out;
+}
+
+/* It waits with the dispatcher, and not in the client's memory. */
+UNIT_TEST(an_answer_that_nobody_takes_is_not_read) {
+  enum { PARTS = 100, SIZE = 200000 };
+  static char text[SIZE];
+  peer p;
+  begin(&p);
+  slow s = {.a = {.p = &p}};
+  pthread_t t;
+  proto_text m;
+  pthread_create(&t, NULL, ask_slowly, &s);
+  told *f = next(&p, PROTO_CONTROL);
+  OK(proto_control_decode(&m, f->body, f->len, e));
+  memset(text, 'x', SIZE);
+  text[SIZE - 1] = '\n';
+  for (int i = 0; i < PARTS; i++) SAY(&p, proto_reply_encode, m.token, i == PARTS - 1, text, SIZE);
+  POLL_FOR(atomic_load(&s.begun) && bytes_sent(&p) > 2 << 20);
+  for (int i = 0; i < 200; i++) {
+    ck_assert_uint_lt(bytes_sent(&p), 12 << 20);
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+  }
+  atomic_store(&s.go, true);
+  pthread_join(t, NULL);
+  ck_assert_int_eq(s.a.status, HATO_OK);
+  ck_assert_uint_eq(atomic_load(&s.lines), PARTS);
   end(&p);
 }
 

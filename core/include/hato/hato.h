@@ -155,6 +155,8 @@ HATO_API hato_status hato_pool_launch(hato_pool *pool, const hato_daemons *daemo
 /* A request to the dispatcher in JSON (docs/protocol.md, CONTROL) and its answer, JSON lines,
  * given to `line` one at a time (terminated, borrowed) on the calling thread. Blocks until the
  * answer ends, the timeout passes (HATO_TIMED_OUT) or line returns false (HATO_INTERRUPTED).
+ * While line is slower than a long answer comes nothing further is read for the pool, so that
+ * it costs no memory: do not wait for tasks of the pool in it.
  * The dispatcher's refusal is returned as its status with its words in err. */
 HATO_API hato_status hato_pool_control(hato_pool *pool, const char *json, int timeout_ms,
                                        bool (*line)(void *arg, const char *json_line), void *arg, hato_error *err);
