@@ -56,6 +56,18 @@ void hato__hex(char *out, const void *data, size_t n) {
   out[2 * n] = 0;
 }
 
+void hato__base64(char *out, const void *data, size_t n) {
+  static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  const uint8_t *at = data;
+  for (; n > 0; at += 3, out += 4) {
+    size_t k = n < 3 ? n : 3;
+    uint32_t word = (uint32_t)at[0] << 16 | (k > 1 ? (uint32_t)at[1] << 8 : 0) | (k > 2 ? at[2] : 0u);
+    for (size_t i = 0; i < 4; i++) out[i] = i <= k ? digits[word >> (18 - 6 * i) & 63] : '=';
+    n -= k;
+  }
+  *out = 0;
+}
+
 static int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;

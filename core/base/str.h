@@ -29,6 +29,7 @@ bool hato__parse_duration(
 /* The nearest of names (NULL-terminated) by edit distance, or NULL when none is near. */
 const char *hato__nearest(const char *word, const char *const *names);
 void hato__hex(char *out, const void *data, size_t n);  /* 2n+1 bytes */
+void hato__base64(char *out, const void *data, size_t n); /* with =; (n + 2) / 3 * 4 + 1 bytes */
 bool hato__unhex(void *out, size_t n, const char *hex); /* exactly 2n digits */
 bool hato__unhex_n(void *out, size_t n, const char *hex, size_t len); /* the same of a text that does not end with zero */
 

@@ -4,6 +4,7 @@
 #include "base/env.h"
 #include "base/io.h"
 #include "base/str.h"
+#include "net/net.h"
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,5 +45,7 @@ void cli_guard(char **argv) {
   if (!daemon) hato__env_wipe("HATO_CREDENTIAL");
   /* No core, and no other process of our user looks into ours. Executors have no secret, and whose function
    * crashed wants its core; exec makes all that we start as it was. */
-  if (strcmp(verb, "executor") != 0) (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  if (strcmp(verb, "executor") == 0) return;
+  (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  net_process_is_ours();
 }

@@ -1,7 +1,7 @@
 /* How a task ended, for people and for programs. */
 #include "cli/task.h"
 
-#include <mbedtls/base64.h>
+#include "base/str.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -21,12 +21,11 @@ void cli_task_outcome(const hato_result *r, char *out, size_t n) {
 }
 
 static void add_base64(json_t *o, const char *key, const void *data, size_t n) {
-  size_t len = 0, room = (n + 2) / 3 * 4 + 1;
-  char name[64];
-  unsigned char *text = malloc(room);
+  char name[64], *text = malloc((n + 2) / 3 * 4 + 1);
   snprintf(name, sizeof name, "%s_base64", key);
-  if (text && mbedtls_base64_encode(text, room, &len, data, n) == 0)
-    json_object_set_new(o, name, json_stringn((const char *)text, len));
+  if (!text) return;
+  hato__base64(text, data, n);
+  json_object_set_new(o, name, json_string(text));
   free(text);
 }
 

@@ -3,7 +3,6 @@
 #include "client/internal.h"
 
 #include <limits.h>
-#include <mbedtls/sha256.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,7 +22,7 @@ void client_object_unref(hato_pool *p, object *o) {
 
 static hato_status object_of(hato_spec *s, const void *content, size_t size, uint8_t hash[32], hato_error *err) {
   hato_pool *p = s->pool;
-  if (mbedtls_sha256_ret(content, size, hash, 0) != 0) return hato__fail(err, HATO_INTERNAL, "no SHA-256");
+  if (!net_sha256(hash, content, size)) return hato__fail(err, HATO_INTERNAL, "no SHA-256");
   pool_lock(p);
   object *o = NULL;
   HASH_FIND(hh, p->objects, hash, 32, o);

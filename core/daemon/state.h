@@ -152,7 +152,6 @@ typedef struct daemon_object {
   bool busy;
   uint8_t hash[32];
   uint64_t total, got;
-  void *sha; /* mbedtls_sha256_context */
   char part[PATH_MAX + 64];
 } daemon_object;
 

@@ -1,10 +1,10 @@
 /* Who is at the other end: proofs over a credential's secret, and the kernel's word. */
+#include "net/crypto.h"
 #include "net/internal.h"
 
 #include <arpa/inet.h>
 #include <inttypes.h>
-#include <mbedtls/constant_time.h>
-#include <mbedtls/md.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,20 +12,17 @@
 #define LABEL(text) {(void *)(uintptr_t)(text), sizeof(text) - 1}
 #define PART(bytes, n) {(void *)(uintptr_t)(bytes), (n)}
 
-/* SHA-256 of the parts one after the other; with a secret HMAC of it. */
+/* SHA-256 of the parts one after the other; with a secret HMAC of it. They are no secrets themselves. */
 static bool digest(uint8_t out[32], const uint8_t *secret, const nng_iov *parts, size_t n) {
-  mbedtls_md_context_t c;
-  mbedtls_md_init(&c);
+  uint8_t text[128 + NET_ADMISSION_BODY];
+  size_t len = 0;
   memset(out, 0, 32);
-  bool ok = mbedtls_md_setup(&c, mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), secret != NULL) == 0 &&
-            (secret ? mbedtls_md_hmac_starts(&c, secret, 32) : mbedtls_md_starts(&c)) == 0;
-  for (size_t i = 0; ok && i < n; i++)
-    ok = (secret ? mbedtls_md_hmac_update(&c, parts[i].iov_buf, parts[i].iov_len)
-                 : mbedtls_md_update(&c, parts[i].iov_buf, parts[i].iov_len)) == 0;
-  ok = ok && (secret ? mbedtls_md_hmac_finish(&c, out) : mbedtls_md_finish(&c, out)) == 0;
-  mbedtls_md_free(&c); /* which wipes it */
-  if (!ok) memset(out, 0, 32);
-  return ok;
+  for (size_t i = 0; i < n; i++) {
+    if (parts[i].iov_len > sizeof text - len) return false;
+    memcpy(text + len, parts[i].iov_buf, parts[i].iov_len);
+    len += parts[i].iov_len;
+  }
+  return secret != NULL ? net__hmac(out, secret, text, len) : net_sha256(out, text, len);
 }
 
 bool net__transcript(uint8_t t[32], const uint8_t *fingerprint, const uint8_t hello[NET_HELLO_BODY],
@@ -56,7 +53,7 @@ bool net__munge_payload(uint8_t payload[32], bool welcome, const uint8_t t[32]) 
   return digest(payload, NULL, welcome ? welcome_parts : proof_parts, 2);
 }
 
-bool net__mac_equal(const uint8_t a[32], const uint8_t b[32]) { return mbedtls_ct_memcmp(a, b, 32) == 0; }
+bool net__mac_equal(const uint8_t a[32], const uint8_t b[32]) { return CRYPTO_memcmp(a, b, 32) == 0; }
 
 bool net__peer_is_self(nng_stream *s, uint64_t *uid) {
   *uid = UINT64_MAX;

@@ -1,293 +1,354 @@
 /*
- * TLS for NNG's streams, by the same mbedTLS as NNG's own engine, which is not used for these reasons, each measured
- * with NNG 1.5.2 and mbedTLS 2.28:
+ * TLS for NNG's streams by OpenSSL, in the place of NNG's own engine, whose mbedTLS 2.28 nobody mends any more. It took
+ * 9 ms of processor time a handshake and 2.8 s a GB at each end, and called a certificate that is refused, a peer that
+ * speaks no TLS and one that hung up by one and the same name.
  *
- *   a dial costs both ends 16-22 ms of CPU together, for it agrees on the largest curve there is; on P-256 9 ms;
- *   a connection costs 70 KB once full records went both ways; with records of 2 KB it is 55, at about the same rate;
- *   it prefers a cipher that the processor does not help with;
- *   it calls a certificate that is refused, a peer that speaks no TLS and one that hung up by one and the same name.
- *
- * An engine serves all of a process. In a program that uses NNG's TLS itself this one offers and takes all that NNG's
- * own does, in another order.
+ * An engine serves all of a process. In a program that uses NNG's TLS itself this one takes what NNG's own does, but
+ * for TLS before 1.2; connections of ours (net__tls_ours) agree on fewer ciphers.
  */
 #include "net/tls.h"
-#include "base/io.h"
-#include "base/str.h"
 
-#include <mbedtls/constant_time.h>
-#include <mbedtls/net_sockets.h>
-#include <mbedtls/sha256.h>
-#include <mbedtls/ssl.h>
-#include <mbedtls/ssl_ciphersuites.h>
 #include <nng/supplemental/tls/engine.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <string.h>
 
-#define SUITES_MOST 256
-#define CURVES_MOST 32
-#define RECORD_BYTES 2048u
+#define OUR_SUITES \
+  "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE+CHACHA20:ECDHE+AESGCM" /* of TLS 1.2 */
+#define OUR_SUITES_13 "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384"
+#define GROUPS "P-256:X25519:P-384:P-521"
+/* The authentication level 2 of OpenSSL: keys and hashes that are worth 112 bits. */
+#define LEVEL 2
+#define RECORD_BYTES (16384 / 2 - 32) /* so that two of them, with what TLS adds, fill NNG's buffer */
 
-typedef struct own {
-  struct own *next;
-  mbedtls_x509_crt chain;
-  mbedtls_pk_context key;
-} own;
+const char net__tls_ours[] = "hato";
 
 struct nng_tls_engine_config {
-  mbedtls_ssl_config ssl;
-  mbedtls_x509_crt ca;
-  mbedtls_x509_crl crl;
-  char *server_name;
-  bool pinned; /* the peer's certificate must be this very one */
-  uint8_t fingerprint[HATO__FINGERPRINT_BYTES];
-  own *owns;
-  int suites[SUITES_MOST]; /* in our order, 0 after the last */
-  mbedtls_ecp_group_id curves[CURVES_MOST];
+  SSL_CTX *ctx;
+  BIO_METHOD *bio;
+  bool server;
+  char *name; /* of the peer, for its SNI */
+  uint8_t pin[HATO__FINGERPRINT_BYTES]; /* of ours: the peer's certificate is this very one */
 };
 
 struct nng_tls_engine_conn {
-  mbedtls_ssl_context ssl;
-  size_t begun; /* bytes of a record that mbedTLS holds and has not wholly sent */
+  SSL *ssl;
+  void *tls;
+  int failed; /* for good */
 };
 
 /* ---- errors ---- */
 
-/* EPEERAUTH: a certificate was refused, by us or by the peer. ECRYPTO: what came is no TLS, or not what was sent. */
-static int error_of(int rv) {
-  switch (rv) {
-  case MBEDTLS_ERR_SSL_WANT_READ:
-  case MBEDTLS_ERR_SSL_WANT_WRITE:
-    return NNG_EAGAIN;
-  case MBEDTLS_ERR_X509_CERT_VERIFY_FAILED:
-  case MBEDTLS_ERR_SSL_PEER_VERIFY_FAILED:
-  case MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE:
-  case MBEDTLS_ERR_SSL_CA_CHAIN_REQUIRED:
-  case MBEDTLS_ERR_SSL_BAD_HS_CERTIFICATE:
-  case MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE:
-    return NNG_EPEERAUTH;
-  case MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY:
-  case MBEDTLS_ERR_SSL_CONN_EOF:
-    return NNG_ECONNSHUT;
-  case MBEDTLS_ERR_NET_SEND_FAILED:
-  case MBEDTLS_ERR_NET_RECV_FAILED:
-    return NNG_ECLOSED;
-  case MBEDTLS_ERR_SSL_ALLOC_FAILED:
-  case MBEDTLS_ERR_X509_ALLOC_FAILED:
-  case MBEDTLS_ERR_PK_ALLOC_FAILED:
-    return NNG_ENOMEM;
+/* What a peer's alert says of certificates; others are of versions, ciphers and bytes. */
+static bool is_of_certificates(int alert) {
+  switch (alert) {
+  case SSL_AD_BAD_CERTIFICATE:
+  case SSL_AD_UNSUPPORTED_CERTIFICATE:
+  case SSL_AD_CERTIFICATE_REVOKED:
+  case SSL_AD_CERTIFICATE_EXPIRED:
+  case SSL_AD_CERTIFICATE_UNKNOWN:
+  case SSL_AD_UNKNOWN_CA:
+  case SSL_AD_ACCESS_DENIED:
+  case SSL_AD_CERTIFICATE_REQUIRED:
+    return true;
   default:
-    return NNG_ECRYPTO;
+    return false;
   }
 }
 
-/* ---- connections; under NNG's lock of each ---- */
-
-static int to_peer(void *tls, const unsigned char *bytes, size_t n) {
-  int rv = nng_tls_engine_send(tls, bytes, &n);
-  return rv == 0 ? (int)n : rv == NNG_EAGAIN ? MBEDTLS_ERR_SSL_WANT_WRITE : MBEDTLS_ERR_NET_SEND_FAILED;
+/* EPEERAUTH: a certificate was refused, by us or by the peer. ENOTSUP: both speak TLS, and have no version or cipher in
+ * common. ECRYPTO: what came is no TLS, or not what was sent. */
+static int error_of_reason(int reason) {
+  switch (reason) {
+  case SSL_R_CERTIFICATE_VERIFY_FAILED:
+  case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
+    return NNG_EPEERAUTH;
+  case SSL_R_UNSUPPORTED_PROTOCOL:
+  case SSL_R_VERSION_TOO_LOW:
+  case SSL_R_VERSION_TOO_HIGH:
+  case SSL_R_WRONG_SSL_VERSION:
+  case SSL_R_NO_SHARED_CIPHER:
+  case SSL_R_NO_SHARED_GROUPS:
+  case SSL_R_NO_SUITABLE_KEY_SHARE:
+  case SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM:
+  case SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS:
+  case SSL_AD_REASON_OFFSET + SSL_AD_HANDSHAKE_FAILURE:
+  case SSL_AD_REASON_OFFSET + SSL_AD_PROTOCOL_VERSION:
+  case SSL_AD_REASON_OFFSET + SSL_AD_INSUFFICIENT_SECURITY:
+    return NNG_ENOTSUP;
+  default:
+    return is_of_certificates(reason - SSL_AD_REASON_OFFSET) ? NNG_EPEERAUTH : NNG_ECRYPTO;
+  }
 }
 
-static int from_peer(void *tls, unsigned char *bytes, size_t n) {
-  int rv = nng_tls_engine_recv(tls, bytes, &n);
-  return rv == 0 ? (int)n : rv == NNG_EAGAIN ? MBEDTLS_ERR_SSL_WANT_READ : MBEDTLS_ERR_NET_RECV_FAILED;
+static int error_of(nng_tls_engine_conn *c, int rv) {
+  unsigned long e = ERR_peek_error();
+  switch (SSL_get_error(c->ssl, rv)) {
+  case SSL_ERROR_WANT_READ:
+  case SSL_ERROR_WANT_WRITE:
+    return NNG_EAGAIN;
+  case SSL_ERROR_ZERO_RETURN:
+    return NNG_ECONNSHUT;
+  case SSL_ERROR_SSL:
+    c->failed = ERR_GET_REASON(e) == ERR_R_MALLOC_FAILURE ? NNG_ENOMEM : error_of_reason(ERR_GET_REASON(e));
+    return c->failed;
+  default:
+    return NNG_ECLOSED;
+  }
 }
+
+/* ---- the bytes of a connection, to and from NNG ---- */
+
+static int to_peer(BIO *b, const char *bytes, int len) {
+  size_t n = (size_t)len;
+  BIO_clear_retry_flags(b);
+  int rv = nng_tls_engine_send(BIO_get_data(b), (const uint8_t *)bytes, &n);
+  if (rv == NNG_EAGAIN) BIO_set_retry_write(b);
+  return rv == 0 ? (int)n : -1;
+}
+
+static int from_peer(BIO *b, char *bytes, int len) {
+  size_t n = (size_t)len;
+  BIO_clear_retry_flags(b);
+  int rv = nng_tls_engine_recv(BIO_get_data(b), (uint8_t *)bytes, &n);
+  if (rv == NNG_EAGAIN) BIO_set_retry_read(b);
+  return rv == 0 ? (int)n : -1;
+}
+
+static long control(BIO *b, int what, long n, void *at) {
+  (void)b;
+  (void)n;
+  (void)at;
+  return what == BIO_CTRL_FLUSH; /* NNG does, and knows of nothing else */
+}
+
+static BIO_METHOD *bio_method(void) {
+  BIO_METHOD *m = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "hato");
+  if (m != NULL && BIO_meth_set_write(m, to_peer) && BIO_meth_set_read(m, from_peer) && BIO_meth_set_ctrl(m, control))
+    return m;
+  BIO_meth_free(m);
+  return NULL;
+}
+
+/* ---- connections; under NNG's lock of each. OpenSSL tells why by a thread's queue of errors, which is empty then ---- */
 
 static int conn_init(nng_tls_engine_conn *c, void *tls, nng_tls_engine_config *cfg) {
-  mbedtls_ssl_init(&c->ssl);
-  mbedtls_ssl_set_bio(&c->ssl, tls, to_peer, from_peer, NULL);
-  int rv = mbedtls_ssl_setup(&c->ssl, &cfg->ssl);
-  if (rv == 0 && cfg->server_name != NULL) rv = mbedtls_ssl_set_hostname(&c->ssl, cfg->server_name);
-  return rv == 0 ? 0 : error_of(rv);
+  ERR_clear_error();
+  c->tls = tls;
+  c->ssl = SSL_new(cfg->ctx);
+  BIO *b = BIO_new(cfg->bio);
+  if (c->ssl == NULL || b == NULL) {
+    BIO_free(b);
+    return NNG_ENOMEM;
+  }
+  BIO_set_data(b, tls);
+  BIO_set_init(b, 1);
+  SSL_set_bio(c->ssl, b, b);
+  if (cfg->server) {
+    SSL_set_accept_state(c->ssl);
+    return 0;
+  }
+  SSL_set_connect_state(c->ssl);
+  return cfg->name == NULL || SSL_set_tlsext_host_name(c->ssl, cfg->name) == 1 ? 0 : NNG_EINVAL;
 }
 
-static void conn_fini(nng_tls_engine_conn *c) { mbedtls_ssl_free(&c->ssl); }
-static void conn_close(nng_tls_engine_conn *c) { (void)mbedtls_ssl_close_notify(&c->ssl); }
+static void conn_fini(nng_tls_engine_conn *c) { SSL_free(c->ssl); }
+
+static void conn_close(nng_tls_engine_conn *c) {
+  if (c->failed != 0 || !SSL_is_init_finished(c->ssl)) return;
+  (void)SSL_shutdown(c->ssl);
+  ERR_clear_error();
+}
+
+/* A peer that speaks no TLS may know these bytes, and say so. OpenSSL says nothing to one. */
+static void say_tls(nng_tls_engine_conn *c) {
+  static const uint8_t unexpected_message[] = {SSL3_RT_ALERT, 3, 3, 0, 2, SSL3_AL_FATAL, SSL_AD_UNEXPECTED_MESSAGE};
+  size_t n = sizeof unexpected_message;
+  if (ERR_GET_REASON(ERR_peek_error()) == SSL_R_WRONG_VERSION_NUMBER)
+    (void)nng_tls_engine_send(c->tls, unexpected_message, &n);
+}
 
 static int conn_handshake(nng_tls_engine_conn *c) {
-  int rv = mbedtls_ssl_handshake(&c->ssl);
-  if (rv == 0) return 0;
-  int e = error_of(rv);
-  if (e == NNG_ECRYPTO) /* a peer that speaks no TLS may know these bytes, and say so */
-    (void)mbedtls_ssl_send_alert_message(&c->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, MBEDTLS_SSL_ALERT_MSG_UNEXPECTED_MESSAGE);
-  return e;
+  if (c->failed != 0) return c->failed;
+  ERR_clear_error();
+  int rv = SSL_do_handshake(c->ssl);
+  if (rv == 1) return 0;
+  rv = error_of(c, rv);
+  if (rv == NNG_ECRYPTO) say_tls(c);
+  ERR_clear_error();
+  return rv;
 }
 
-/* As much as is there: each return wakes a thread. */
+/* As much as is there: each return wakes a thread. What ends it is told when nothing came. */
 static int conn_recv(nng_tls_engine_conn *c, uint8_t *out, size_t *n) {
-  size_t got = 0;
-  int rv = 0;
-  while (got < *n) {
-    rv = mbedtls_ssl_read(&c->ssl, out + got, *n - got);
-    if (rv <= 0) break;
-    got += (size_t)rv;
-  }
-  if (got == 0) return rv == 0 ? NNG_ECONNSHUT : error_of(rv);
-  *n = got; /* what ended it comes again */
+  size_t got = 0, one;
+  int rv = 1;
+  if (c->failed != 0) return c->failed;
+  ERR_clear_error();
+  while (got < *n && (rv = SSL_read_ex(c->ssl, out + got, *n - got, &one)) == 1) got += one;
+  int e = rv == 1 ? 0 : error_of(c, rv);
+  ERR_clear_error();
+  if (got == 0) return e;
+  *n = got;
   return 0;
 }
 
-/* As many records as there is room for. One that was begun is offered again, as mbedTLS wants it. */
+/* As many records as there is room for. One that was begun is offered again, as OpenSSL wants it. */
 static int conn_send(nng_tls_engine_conn *c, const uint8_t *bytes, size_t *n) {
-  size_t done = 0;
-  int rv = 0;
-  if (c->begun > *n) return NNG_ECRYPTO; /* who sends went on to something else */
-  while (done < *n) {
-    size_t rest = *n - done, one = c->begun > 0 ? c->begun : rest < RECORD_BYTES ? rest : RECORD_BYTES;
-    rv = mbedtls_ssl_write(&c->ssl, bytes + done, one);
-    if (rv == MBEDTLS_ERR_SSL_WANT_WRITE && c->ssl.state == MBEDTLS_SSL_HANDSHAKE_OVER) c->begun = one;
-    if (rv <= 0) break;
-    c->begun = 0;
-    done += (size_t)rv;
-  }
-  if (done == 0) return error_of(rv);
+  size_t done = 0, one;
+  int rv = 1;
+  if (c->failed != 0) return c->failed;
+  ERR_clear_error();
+  while (done < *n && (rv = SSL_write_ex(c->ssl, bytes + done, *n - done, &one)) == 1) done += one;
+  int e = rv == 1 ? 0 : error_of(c, rv);
+  ERR_clear_error();
+  if (done == 0) return e;
   *n = done;
   return 0;
 }
 
-static bool conn_verified(nng_tls_engine_conn *c) { return mbedtls_ssl_get_verify_result(&c->ssl) == 0; }
+static bool conn_verified(nng_tls_engine_conn *c) {
+  return SSL_get0_peer_certificate(c->ssl) != NULL && SSL_get_verify_result(c->ssl) == X509_V_OK;
+}
 
 /* ---- configurations ---- */
 
-/* With AES in the processor, CCM is what mbedTLS 2.28 does fastest: 2.8 s a GB, where ChaCha20-Poly1305 takes 4.0
- * and GCM 5.4. There is none for RSA; ChaCha20 comes next. */
-static bool fast_aes(void) {
-#if defined __x86_64__ || defined __i386__
-  return __builtin_cpu_supports("aes") != 0;
-#else
-  return false;
-#endif
+static int none_but(int ok) {
+  ERR_clear_error();
+  return ok ? 0 : NNG_ECRYPTO;
 }
 
-static void order_suites(nng_tls_engine_config *cfg) {
-  const int first = MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_CCM;
-  size_t n = 0;
-  if (fast_aes()) cfg->suites[n++] = first;
-  for (const int *s = mbedtls_ssl_list_ciphersuites(); *s != 0 && n < SUITES_MOST - 1; s++)
-    if (n == 0 || *s != cfg->suites[0]) cfg->suites[n++] = *s;
-  mbedtls_ssl_conf_ciphersuites(&cfg->ssl, cfg->suites);
-}
-
-static void order_curves(nng_tls_engine_config *cfg) {
-  static const mbedtls_ecp_group_id first[] = {MBEDTLS_ECP_DP_SECP256R1, MBEDTLS_ECP_DP_CURVE25519};
-  size_t n = 0, k = sizeof first / sizeof first[0];
-  for (; n < k; n++) cfg->curves[n] = first[n];
-  for (const mbedtls_ecp_group_id *g = mbedtls_ecp_grp_id_list(); *g != MBEDTLS_ECP_DP_NONE && n < CURVES_MOST - 1; g++)
-    if (*g != first[0] && *g != first[1]) cfg->curves[n++] = *g;
-  mbedtls_ssl_conf_curves(&cfg->ssl, cfg->curves);
-}
-
-static int config_init(nng_tls_engine_config *cfg, nng_tls_mode mode) {
-  bool server = mode == NNG_TLS_MODE_SERVER;
-  mbedtls_ssl_config_init(&cfg->ssl);
-  mbedtls_x509_crt_init(&cfg->ca);
-  mbedtls_x509_crl_init(&cfg->crl);
-  int rv = mbedtls_ssl_config_defaults(&cfg->ssl, server ? MBEDTLS_SSL_IS_SERVER : MBEDTLS_SSL_IS_CLIENT,
-                                       MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT);
-  if (rv == 0) rv = mbedtls_ssl_conf_max_frag_len(&cfg->ssl, MBEDTLS_SSL_MAX_FRAG_LEN_2048);
-  if (rv != 0) {
-    mbedtls_ssl_config_free(&cfg->ssl);
-    return error_of(rv);
-  }
-  order_suites(cfg);
-  order_curves(cfg);
-  mbedtls_ssl_conf_authmode(&cfg->ssl, server ? MBEDTLS_SSL_VERIFY_NONE : MBEDTLS_SSL_VERIFY_REQUIRED);
-  mbedtls_ssl_conf_min_version(&cfg->ssl, MBEDTLS_SSL_MAJOR_VERSION_3, MBEDTLS_SSL_MINOR_VERSION_3);
-  mbedtls_ssl_conf_max_version(&cfg->ssl, MBEDTLS_SSL_MAJOR_VERSION_3, MBEDTLS_SSL_MINOR_VERSION_3);
-  if (!server) mbedtls_ssl_conf_session_tickets(&cfg->ssl, MBEDTLS_SSL_SESSION_TICKETS_DISABLED);
-  mbedtls_ssl_conf_rng(&cfg->ssl, net__random, NULL);
-  return 0;
-}
-
-static void own_free(own *o) {
-  mbedtls_x509_crt_free(&o->chain);
-  mbedtls_pk_free(&o->key);
-  free(o);
+/* No resumption, by tickets or otherwise: each connection is verified. Buffers are held while there is something in
+ * them: NNG has 32 KB besides. */
+static bool config_set(SSL_CTX *ctx) {
+  SSL_CTX_set_security_level(ctx, LEVEL);
+  SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                               SSL_OP_CIPHER_SERVER_PREFERENCE);
+  SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                            SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
+  SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+  return SSL_CTX_set_num_tickets(ctx, 0) && SSL_CTX_set_max_send_fragment(ctx, RECORD_BYTES) &&
+         SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) && SSL_CTX_set_max_proto_version(ctx, 0) &&
+         SSL_CTX_set_cipher_list(ctx, OUR_SUITES ":DEFAULT") && SSL_CTX_set_ciphersuites(ctx, OUR_SUITES_13) &&
+         SSL_CTX_set1_groups_list(ctx, GROUPS);
 }
 
 static void config_fini(nng_tls_engine_config *cfg) {
-  mbedtls_ssl_config_free(&cfg->ssl);
-  mbedtls_x509_crt_free(&cfg->ca);
-  mbedtls_x509_crl_free(&cfg->crl);
-  free(cfg->server_name);
-  while (cfg->owns != NULL) {
-    own *o = cfg->owns;
-    cfg->owns = o->next;
-    own_free(o);
-  }
+  SSL_CTX_free(cfg->ctx);
+  BIO_meth_free(cfg->bio);
+  free(cfg->name);
 }
 
-/* Besides what mbedTLS verifies: a CA may have certified others for the same name. */
-static int is_pinned(void *config, mbedtls_x509_crt *crt, int depth, uint32_t *flags) {
-  const nng_tls_engine_config *cfg = config;
-  uint8_t found[HATO__FINGERPRINT_BYTES];
-  if (depth > 0) return 0;
-  if (mbedtls_sha256_ret(crt->raw.p, crt->raw.len, found, 0) != 0 ||
-      mbedtls_ct_memcmp(found, cfg->fingerprint, sizeof found) != 0)
-    *flags |= MBEDTLS_X509_BADCERT_OTHER;
-  return 0;
+static int config_init(nng_tls_engine_config *cfg, nng_tls_mode mode) {
+  OSSL_LIB_CTX *lib = net__openssl();
+  cfg->server = mode == NNG_TLS_MODE_SERVER;
+  cfg->bio = bio_method();
+  cfg->ctx = lib == NULL ? NULL : SSL_CTX_new_ex(lib, NULL, cfg->server ? TLS_server_method() : TLS_client_method());
+  bool ok = cfg->bio != NULL && cfg->ctx != NULL && config_set(cfg->ctx);
+  if (ok && !cfg->server) SSL_CTX_set_verify(cfg->ctx, SSL_VERIFY_PEER, NULL);
+  if (!ok) config_fini(cfg);
+  ERR_clear_error();
+  return ok ? 0 : NNG_ENOMEM;
 }
 
-/* What NNG has no setting for comes with the name (tls.h); no host's name has a colon and that many digits. */
 static int config_server(nng_tls_engine_config *cfg, const char *name) {
-  const char *pin = strrchr(name, NET__PIN_MARK);
-  cfg->pinned = pin != NULL && hato__unhex(cfg->fingerprint, sizeof cfg->fingerprint, pin + 1);
-  mbedtls_ssl_conf_verify(&cfg->ssl, cfg->pinned ? is_pinned : NULL, cfg);
-  char *copy = cfg->pinned ? strndup(name, (size_t)(pin - name)) : strdup(name);
-  if (copy == NULL) return NNG_ENOMEM;
-  free(cfg->server_name);
-  cfg->server_name = copy;
+  char *copy = strdup(name);
+  if (copy == NULL || !X509_VERIFY_PARAM_set1_host(SSL_CTX_get0_param(cfg->ctx), name, 0)) {
+    free(copy);
+    return NNG_ENOMEM;
+  }
+  free(cfg->name);
+  cfg->name = copy;
   return 0;
 }
 
 static int config_auth(nng_tls_engine_config *cfg, nng_tls_auth_mode mode) {
-  static const int modes[] = {[NNG_TLS_AUTH_MODE_NONE] = MBEDTLS_SSL_VERIFY_NONE,
-                              [NNG_TLS_AUTH_MODE_OPTIONAL] = MBEDTLS_SSL_VERIFY_OPTIONAL,
-                              [NNG_TLS_AUTH_MODE_REQUIRED] = MBEDTLS_SSL_VERIFY_REQUIRED};
+  static const int modes[] = {[NNG_TLS_AUTH_MODE_NONE] = SSL_VERIFY_NONE,
+                              [NNG_TLS_AUTH_MODE_OPTIONAL] = SSL_VERIFY_PEER,
+                              [NNG_TLS_AUTH_MODE_REQUIRED] = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT};
   if ((unsigned)mode >= sizeof modes / sizeof modes[0]) return NNG_EINVAL;
-  mbedtls_ssl_conf_authmode(&cfg->ssl, modes[mode]);
+  bool must = cfg->server || mode != NNG_TLS_AUTH_MODE_OPTIONAL; /* of a client PEER alone would be REQUIRED */
+  SSL_CTX_set_verify(cfg->ctx, must ? modes[mode] : SSL_VERIFY_NONE, NULL);
   return 0;
+}
+
+bool net__tls_judge(X509_VERIFY_PARAM *p, const char *name) {
+  X509_VERIFY_PARAM_set_auth_level(p, LEVEL);
+  return X509_VERIFY_PARAM_set1_host(p, name, 0) && X509_VERIFY_PARAM_set_flags(p, X509_V_FLAG_PARTIAL_CHAIN);
+}
+
+/* Besides what OpenSSL verifies: a CA may have certified others for the same name. */
+static int is_pinned(X509_STORE_CTX *s, void *config) {
+  const nng_tls_engine_config *cfg = config;
+  uint8_t found[HATO__FINGERPRINT_BYTES];
+  if (X509_verify_cert(s) <= 0) return 0;
+  X509 *leaf = X509_STORE_CTX_get0_cert(s);
+  if (net__fingerprint(found, leaf) && CRYPTO_memcmp(found, cfg->pin, sizeof found) == 0) return 1;
+  X509_STORE_CTX_set_error(s, X509_V_ERR_CERT_REJECTED);
+  return 0;
+}
+
+static bool believe(nng_tls_engine_config *cfg, const hato__certificate *c) {
+  const unsigned char *at = c->anchor;
+  X509 *anchor = X509_new_ex(net__openssl(), NULL);
+  bool ok = anchor != NULL && d2i_X509(&anchor, &at, (long)c->anchor_len) != NULL && at == c->anchor + c->anchor_len &&
+            X509_STORE_add_cert(SSL_CTX_get_cert_store(cfg->ctx), anchor) &&
+            net__tls_judge(SSL_CTX_get0_param(cfg->ctx), c->name) && SSL_CTX_set_cipher_list(cfg->ctx, OUR_SUITES);
+  X509_free(anchor);
+  memcpy(cfg->pin, c->fingerprint, sizeof cfg->pin);
+  SSL_CTX_set_cert_verify_callback(cfg->ctx, is_pinned, cfg);
+  return ok;
 }
 
 static int config_ca_chain(nng_tls_engine_config *cfg, const char *certs, const char *crl) {
-  int rv = mbedtls_x509_crt_parse(&cfg->ca, (const uint8_t *)certs, strlen(certs) + 1);
-  if (rv == 0 && crl != NULL) rv = mbedtls_x509_crl_parse(&cfg->crl, (const uint8_t *)crl, strlen(crl) + 1);
-  if (rv != 0) return rv < 0 ? error_of(rv) : NNG_ECRYPTO;
-  mbedtls_ssl_conf_ca_chain(&cfg->ssl, &cfg->ca, &cfg->crl);
-  return 0;
+  X509_STORE *store = SSL_CTX_get_cert_store(cfg->ctx);
+  if (certs == net__tls_ours) return none_but(believe(cfg, (const hato__certificate *)(const void *)crl));
+  STACK_OF(X509) *all = net__certificates(certs);
+  bool ok = all != NULL && sk_X509_num(all) > 0;
+  for (int i = 0; ok && i < sk_X509_num(all); i++) ok = X509_STORE_add_cert(store, sk_X509_value(all, i));
+  net__certificates_free(all);
+  if (ok && crl != NULL) {
+    BIO *in = BIO_new_mem_buf(crl, -1);
+    X509_CRL *list = in != NULL ? PEM_read_bio_X509_CRL(in, NULL, NULL, NULL) : NULL;
+    ok = list != NULL && X509_STORE_add_crl(store, list) && X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
+    X509_CRL_free(list);
+    BIO_free(in);
+  }
+  return none_but(ok);
 }
 
-/* mbedTLS keeps with an EC key, on its first use, a table that it guards by no lock: so that is here. */
-static int use_once(mbedtls_pk_context *key) {
-  uint8_t hash[32] = {0}, sig[MBEDTLS_PK_SIGNATURE_MAX_SIZE];
-  size_t n = 0;
-  return mbedtls_pk_sign(key, MBEDTLS_MD_SHA256, hash, sizeof hash, sig, &n, net__random, NULL);
+static int given(char *buf, int n, int writing, void *pass) {
+  (void)writing;
+  size_t len = pass != NULL ? strlen(pass) : SIZE_MAX;
+  if (len > (size_t)n) return -1;
+  memcpy(buf, pass, len);
+  return (int)len;
 }
 
 static int config_own_cert(nng_tls_engine_config *cfg, const char *cert, const char *key, const char *pass) {
-  own *o = calloc(1, sizeof *o);
-  if (o == NULL) return NNG_ENOMEM;
-  mbedtls_x509_crt_init(&o->chain);
-  mbedtls_pk_init(&o->key);
-  int rv = mbedtls_x509_crt_parse(&o->chain, (const uint8_t *)cert, strlen(cert) + 1);
-  if (rv == 0)
-    rv = mbedtls_pk_parse_key(&o->key, (const uint8_t *)key, strlen(key) + 1, (const uint8_t *)pass,
-                              pass != NULL ? strlen(pass) : 0);
-  if (rv == 0) rv = use_once(&o->key);
-  if (rv == 0) rv = mbedtls_ssl_conf_own_cert(&cfg->ssl, &o->chain, &o->key);
-  if (rv != 0) {
-    own_free(o);
-    return rv < 0 ? error_of(rv) : NNG_ECRYPTO;
+  if (cert == net__tls_ours) {
+    const net__tls_own *own = (const net__tls_own *)(const void *)key;
+    return none_but(SSL_CTX_use_cert_and_key(cfg->ctx, own->leaf, own->key, own->rest, 1) &&
+                    SSL_CTX_set_cipher_list(cfg->ctx, OUR_SUITES));
   }
-  o->next = cfg->owns;
-  cfg->owns = o;
-  return 0;
+  BIO *in = BIO_new_mem_buf(key, -1);
+  EVP_PKEY *k = in != NULL ? PEM_read_bio_PrivateKey_ex(in, NULL, given, (void *)(uintptr_t)pass, net__openssl(), NULL) : NULL;
+  STACK_OF(X509) *rest = net__certificates(cert);
+  X509 *leaf = rest != NULL ? sk_X509_shift(rest) : NULL;
+  bool ok = k != NULL && leaf != NULL && SSL_CTX_use_cert_and_key(cfg->ctx, leaf, k, rest, 1);
+  X509_free(leaf);
+  net__certificates_free(rest);
+  EVP_PKEY_free(k);
+  BIO_free(in);
+  return none_but(ok);
 }
 
+/* NNG's numbers are those on the wire. */
 static int config_version(nng_tls_engine_config *cfg, nng_tls_version low, nng_tls_version high) {
-  if (low > high || low < NNG_TLS_1_0 || low > NNG_TLS_1_2 || high > NNG_TLS_1_3) return NNG_ENOTSUP;
-  int top = high > NNG_TLS_1_2 ? NNG_TLS_1_2 : high; /* the newest that mbedTLS 2.28 speaks */
-  mbedtls_ssl_conf_min_version(&cfg->ssl, MBEDTLS_SSL_MAJOR_VERSION_3, (int)low & 0xff);
-  mbedtls_ssl_conf_max_version(&cfg->ssl, MBEDTLS_SSL_MAJOR_VERSION_3, top & 0xff);
-  return 0;
+  if (low > high || low < NNG_TLS_1_0 || high < NNG_TLS_1_2 || high > NNG_TLS_1_3) return NNG_ENOTSUP;
+  if (low < NNG_TLS_1_2) low = NNG_TLS_1_2;
+  return none_but(SSL_CTX_set_min_proto_version(cfg->ctx, (int)low) && SSL_CTX_set_max_proto_version(cfg->ctx, (int)high));
 }
 
 /* ---- NNG's view ---- */
@@ -314,7 +375,7 @@ static const nng_tls_engine engine = {.version = NNG_TLS_ENGINE_VERSION,
                                       .config_ops = (nng_tls_engine_config_ops *)&config_ops,
                                       .conn_ops = (nng_tls_engine_conn_ops *)&conn_ops,
                                       .name = "hato",
-                                      .description = "mbed TLS, for hato"};
+                                      .description = "OpenSSL, for hato"};
 
 /* NNG keeps nothing but the pointer, so that it does no harm to say it again, on several threads. Configurations
  * keep the engine that they were made by. */

@@ -6,13 +6,9 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
-#include <mbedtls/asn1write.h>
-#include <mbedtls/ecp.h>
-#include <mbedtls/oid.h>
-#include <mbedtls/pem.h>
-#include <mbedtls/pkcs5.h>
-#include <mbedtls/platform_util.h>
-#include <mbedtls/sha256.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -25,98 +21,69 @@
 #define DAY 86400
 #define LIFE_DAYS 3650
 
-static void fingerprint(uint8_t out[HATO__FINGERPRINT_BYTES], const uint8_t *der, size_t n) {
-  (void)mbedtls_sha256_ret(der, n, out, 0);
+/* Whom peers are to believe in. False: its DER does not fit. */
+static bool set_anchor(hato__certificate *c, X509 *anchor, int *n) {
+  unsigned char *at = c->anchor;
+  *n = i2d_X509(anchor, NULL);
+  if (*n <= 0 || (size_t)*n > sizeof c->anchor) return false;
+  c->anchor_len = (size_t)i2d_X509(anchor, &at);
+  return true;
 }
 
 /* ---- made ---- */
 
-/* The same name as DNS name: what verifies looks there first. */
-static int add_name(mbedtls_x509write_cert *w, const char *name) {
-  uint8_t value[64];
-  size_t n = strlen(name);
-  value[0] = MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE;
-  value[1] = (uint8_t)(n + 2);
-  value[2] = MBEDTLS_ASN1_CONTEXT_SPECIFIC | MBEDTLS_X509_SAN_DNS_NAME;
-  value[3] = (uint8_t)n;
-  memcpy(value + 4, name, n);
-  return mbedtls_x509write_crt_set_extension(w, MBEDTLS_OID_SUBJECT_ALT_NAME,
-                                             MBEDTLS_OID_SIZE(MBEDTLS_OID_SUBJECT_ALT_NAME), 0, value, n + 4);
+static bool extend(X509 *x, int what, const char *value) {
+  X509V3_CTX ctx;
+  X509V3_set_ctx(&ctx, x, x, NULL, NULL, 0);
+  X509_EXTENSION *e = X509V3_EXT_conf_nid(NULL, &ctx, what, value);
+  bool ok = e != NULL && X509_add_ext(x, e, -1);
+  X509_EXTENSION_free(e);
+  return ok;
 }
 
-/* From a day ago, for hosts whose clock is late. */
-static int set_validity(mbedtls_x509write_cert *w) {
-  char from[32], to[32];
-  time_t now = time(NULL), a = now - DAY, b = now + (time_t)LIFE_DAYS * DAY;
-  struct tm t;
-  strftime(from, sizeof from, "%Y%m%d%H%M%S", gmtime_r(&a, &t));
-  strftime(to, sizeof to, "%Y%m%d%H%M%S", gmtime_r(&b, &t));
-  return mbedtls_x509write_crt_set_validity(w, from, to);
-}
-
-/* A certificate of key by itself, at the end of out. Its length, or an error below zero. */
-static int self_signed(mbedtls_pk_context *key, const char *name, uint8_t *out, size_t room) {
-  mbedtls_x509write_cert w;
-  mbedtls_mpi serial;
-  char subject[64];
+/* A certificate of key by itself, which vouches for no other. The name stands there as DNS name, too: what verifies
+ * looks there first. Valid from a day ago, for hosts whose clock is late. */
+static X509 *self_signed(EVP_PKEY *key, const char *name) {
+  char dns[64];
   uint8_t number[16];
+  X509 *x = X509_new_ex(net__openssl(), NULL);
+  if (x == NULL) return NULL;
+  snprintf(dns, sizeof dns, "DNS:%s", name);
   hato__random(number, sizeof number);
   number[0] = (uint8_t)((number[0] & 0x7f) | 0x40); /* positive, and of full length */
-  snprintf(subject, sizeof subject, "CN=%.48s", name);
-  mbedtls_x509write_crt_init(&w);
-  mbedtls_mpi_init(&serial);
-  mbedtls_x509write_crt_set_version(&w, MBEDTLS_X509_CRT_VERSION_3);
-  mbedtls_x509write_crt_set_md_alg(&w, MBEDTLS_MD_SHA256);
-  mbedtls_x509write_crt_set_subject_key(&w, key);
-  mbedtls_x509write_crt_set_issuer_key(&w, key);
-  int rv = mbedtls_mpi_read_binary(&serial, number, sizeof number);
-  if (rv == 0) rv = mbedtls_x509write_crt_set_serial(&w, &serial);
-  if (rv == 0) rv = mbedtls_x509write_crt_set_subject_name(&w, subject);
-  if (rv == 0) rv = mbedtls_x509write_crt_set_issuer_name(&w, subject);
-  if (rv == 0) rv = set_validity(&w);
-  if (rv == 0) rv = mbedtls_x509write_crt_set_basic_constraints(&w, 0, -1); /* vouches for no other */
-  if (rv == 0) rv = mbedtls_x509write_crt_set_key_usage(&w, MBEDTLS_X509_KU_DIGITAL_SIGNATURE);
-  if (rv == 0) rv = add_name(&w, name);
-  if (rv == 0) rv = mbedtls_x509write_crt_der(&w, out, room, net__random, NULL);
-  mbedtls_mpi_free(&serial);
-  mbedtls_x509write_crt_free(&w);
-  return rv;
+  if (X509_set_version(x, X509_VERSION_3) && ASN1_STRING_set(X509_get_serialNumber(x), number, sizeof number) &&
+      X509_gmtime_adj(X509_getm_notBefore(x), -DAY) &&
+      X509_time_adj_ex(X509_getm_notAfter(x), LIFE_DAYS, 0, NULL) &&
+      X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const uint8_t *)name, -1, -1, 0) &&
+      X509_set_issuer_name(x, X509_get_subject_name(x)) && X509_set_pubkey(x, key) &&
+      extend(x, NID_basic_constraints, "critical,CA:FALSE") &&
+      extend(x, NID_key_usage, "critical,digitalSignature") && extend(x, NID_subject_alt_name, dns) &&
+      X509_sign(x, key, EVP_sha256()) > 0)
+    return x;
+  X509_free(x);
+  return NULL;
 }
 
-/* Secret memory for the key on its way into NNG. */
-typedef struct bench {
-  uint8_t der[256];
-  char pem[NET__PEM_ROOM(256)];
-} bench;
-
-static int key_pem(mbedtls_pk_context *key, bench *b) {
-  int n = mbedtls_pk_write_key_der(key, b->der, sizeof b->der); /* at the end */
-  if (n < 0) return n;
-  return net__pem_block("EC PRIVATE KEY", b->der + sizeof b->der - n, (size_t)n, b->pem) ? 0
-                                                                                         : MBEDTLS_ERR_PEM_BAD_INPUT_DATA;
-}
-
-static hato_status make(net_identity *id, mbedtls_pk_context *key, bench *b, hato_error *err) {
-  uint8_t der[1024], dice[8];
+static hato_status make(net_identity *id, net__tls_own *own, hato_error *err) {
+  uint8_t dice[8];
   char digits[2 * sizeof dice + 1];
+  int n;
   hato__certificate *c = &id->certificate;
   hato__random(dice, sizeof dice);
   hato__hex(digits, dice, sizeof dice);
   snprintf(c->name, sizeof c->name, "hato-%s", digits);
-  int rv = mbedtls_pk_setup(key, mbedtls_pk_info_from_type(MBEDTLS_PK_ECKEY));
-  if (rv == 0) rv = mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256R1, mbedtls_pk_ec(*key), net__random, NULL);
-  int n = rv == 0 ? self_signed(key, c->name, der, sizeof der) : rv;
-  rv = n < 0 ? n : key_pem(key, b);
-  if (rv != 0) return net__fail_mbedtls(err, HATO_INTERNAL, rv, "cannot make a certificate");
-  const uint8_t *at = der + sizeof der - n;
-  c->anchor_len = (size_t)n;
-  memcpy(c->anchor, at, (size_t)n);
-  fingerprint(c->fingerprint, at, (size_t)n);
-  char *chain = net__pem_certificates(at, (size_t)n);
-  if (chain == NULL) return hato__fail(err, HATO_NO_MEMORY, "no memory for a certificate");
-  hato_status st = net__tls_server(chain, b->pem, NULL, &id->tls, err);
-  free(chain);
-  return st;
+  own->key = net__openssl() != NULL ? EVP_PKEY_Q_keygen(net__openssl(), NULL, "EC", "P-256") : NULL;
+  own->leaf = own->key != NULL ? self_signed(own->key, c->name) : NULL;
+  if (own->leaf == NULL || !set_anchor(c, own->leaf, &n) || !net__fingerprint(c->fingerprint, own->leaf))
+    return net__fail_openssl(err, HATO_INTERNAL, "cannot make a certificate");
+  return net__tls_server(own, &id->tls, err);
+}
+
+/* What NNG's configuration keeps of it is counted. */
+static void own_free(net__tls_own *own) {
+  net__certificates_free(own->rest);
+  X509_free(own->leaf);
+  EVP_PKEY_free(own->key);
 }
 
 static hato_status finish(net_identity *id, hato_status st, net_identity **out) {
@@ -128,16 +95,13 @@ static hato_status finish(net_identity *id, hato_status st, net_identity **out) 
 }
 
 hato_status net_identity_make(net_identity **out, hato_error *err) {
-  mbedtls_pk_context key;
+  net__tls_own own = {0};
   *out = NULL;
   hato__error_clear(err);
+  net__openssl_hides_keys();
   net_identity *id = calloc(1, sizeof *id);
-  bench *b = hato__secret_alloc(sizeof *b);
-  mbedtls_pk_init(&key);
-  hato_status st = id != NULL && b != NULL ? make(id, &key, b, err)
-                                           : hato__fail(err, HATO_NO_MEMORY, "no memory for a certificate");
-  mbedtls_pk_free(&key); /* wipes it */
-  hato__secret_free(b, sizeof *b);
+  hato_status st = id != NULL ? make(id, &own, err) : hato__fail(err, HATO_NO_MEMORY, "no memory for a certificate");
+  own_free(&own);
   return finish(id, st, out);
 }
 
@@ -148,9 +112,10 @@ typedef struct reading {
   char *key; /* PEM, KEY_MOST bytes; and pass, PASS_MOST: secret memory */
   char *pass;
   bool asked;
-  hato__buf chain;
-  mbedtls_x509_crt certificates, ca;
-  mbedtls_pk_context pk;
+  hato_status answered; /* to that */
+  hato_error *err;
+  net__tls_own own; /* rest: of the certificate's file */
+  STACK_OF(X509) *ca;
 } reading;
 
 static hato_status read_key_file(const char *path, char *text, hato_error *err) {
@@ -167,165 +132,184 @@ static hato_status read_key_file(const char *path, char *text, hato_error *err) 
   return st;
 }
 
-/* All that is after the first error is passed over. */
-static int parse_key(reading *r) {
-  mbedtls_pk_free(&r->pk);
-  mbedtls_pk_init(&r->pk);
-  return mbedtls_pk_parse_key(&r->pk, (const unsigned char *)r->key, strlen(r->key) + 1,
-                              r->asked ? (const unsigned char *)r->pass : NULL, r->asked ? strlen(r->pass) : 0);
+/* OpenSSL asks when the key is encrypted, perhaps more than once. */
+static int pass_phrase(char *buf, int n, int writing, void *arg) {
+  reading *r = arg;
+  (void)writing;
+  if (!r->asked && r->f->pass == NULL)
+    r->answered = hato__fail(r->err, HATO_INVALID, "the key %s is encrypted, and there is no pass phrase", r->f->key);
+  else if (!r->asked)
+    r->answered = r->f->pass(r->f->pass_arg, r->pass, PASS_MOST, r->err);
+  r->asked = true;
+  size_t len = strlen(r->pass);
+  if (r->answered != HATO_OK || len > (size_t)n) return -1;
+  memcpy(buf, r->pass, len);
+  return (int)len;
 }
 
-static hato_status read_key(reading *r, hato_error *err) {
+/* A wrong pass phrase comes as one of many errors: of the padding, or of what is no key then. */
+static bool is_unsupported(void) {
+  for (unsigned long e; (e = ERR_get_error()) != 0;)
+    if (ERR_GET_REASON(e) == ERR_R_UNSUPPORTED && ERR_GET_LIB(e) == ERR_LIB_EVP) return true;
+  return false;
+}
+
+static hato_status read_key(reading *r) {
   const char *path = r->f->key;
-  hato_status st = read_key_file(path, r->key, err);
+  hato_status st = read_key_file(path, r->key, r->err);
   if (st != HATO_OK) return st;
   if (strstr(r->key, "-----BEGIN ") == NULL || strstr(r->key, "PRIVATE KEY-----") == NULL)
-    return hato__fail(err, HATO_INVALID, "the key %s holds no private key in PEM: -----BEGIN … PRIVATE KEY-----", path);
-  int rv = parse_key(r);
-  if (rv == MBEDTLS_ERR_PK_PASSWORD_REQUIRED) {
-    if (r->f->pass == NULL)
-      return hato__fail(err, HATO_INVALID, "the key %s is encrypted, and there is no pass phrase", path);
-    st = r->f->pass(r->f->pass_arg, r->pass, PASS_MOST, err);
-    if (st != HATO_OK) return st;
-    r->asked = true;
-    rv = parse_key(r);
-    if (rv == MBEDTLS_ERR_PKCS5_FEATURE_UNAVAILABLE && (rv = net__pkcs8_open(r->key, KEY_MOST, r->pass)) == 0) {
-      rv = parse_key(r);
-      if (rv != 0) rv = MBEDTLS_ERR_PK_PASSWORD_MISMATCH; /* one in 256 wrong ones looks right until here */
-    }
+    return hato__fail(r->err, HATO_INVALID, "the key %s holds no private key in PEM: -----BEGIN … PRIVATE KEY-----", path);
+  ERR_clear_error();
+  BIO *in = BIO_new_mem_buf(r->key, -1);
+  r->own.key = in != NULL ? PEM_read_bio_PrivateKey_ex(in, NULL, pass_phrase, r, net__openssl(), NULL) : NULL;
+  BIO_free(in);
+  if (r->own.key != NULL) return HATO_OK;
+  if (r->answered != HATO_OK) return r->answered;
+  if (r->asked && !is_unsupported())
+    return hato__fail(r->err, HATO_PERMISSION, "the key %s: that is not its pass phrase", path);
+  return net__fail_openssl(r->err, HATO_INVALID, "the key %s cannot be read", path);
+}
+
+static hato_status read_certificates(const char *what, const char *path, STACK_OF(X509) **out, hato_error *err) {
+  hato__buf text = {0};
+  hato_status st = hato__read_file(path, CERTIFICATES_MOST, &text, err);
+  char *pem = st == HATO_OK ? hato__buf_text(&text) : NULL;
+  if (st == HATO_OK && pem == NULL) st = hato__fail(err, HATO_NO_MEMORY, "no memory for %s", path);
+  if (st == HATO_OK && strstr(pem, "-----BEGIN CERTIFICATE-----") == NULL)
+    st = hato__fail(err, HATO_INVALID, "the %s %s holds no certificate in PEM: -----BEGIN CERTIFICATE-----", what, path);
+  if (st == HATO_OK && sk_X509_num(*out = net__certificates(pem)) < 1)
+    st = net__fail_openssl(err, HATO_INVALID, "the %s %s cannot be read", what, path);
+  hato__buf_free(&text);
+  return st;
+}
+
+static hato_status out_of_time(const char *path, const char *how, const ASN1_TIME *t, hato_error *err) {
+  char when[64] = "?";
+  struct tm tm;
+  if (ASN1_TIME_to_tm(t, &tm)) strftime(when, sizeof when, "%Y-%m-%d %H:%M UTC", &tm);
+  return hato__fail(err, HATO_INVALID, "the certificate %s %s %s", path, how, when);
+}
+
+/* The name that peers are to find: the first DNS name or, without other names, the common name. False: there is none.
+ * It goes into credentials, whose parts a colon parts. */
+static bool name_of(X509 *x, char *out, size_t n) {
+  GENERAL_NAMES *others = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
+  const ASN1_STRING *name = NULL;
+  for (int i = 0; name == NULL && i < sk_GENERAL_NAME_num(others); i++) {
+    const GENERAL_NAME *one = sk_GENERAL_NAME_value(others, i);
+    if (one->type == GEN_DNS) name = one->d.dNSName;
   }
-  if (rv == 0) return HATO_OK;
-  if (r->asked && rv == MBEDTLS_ERR_PK_PASSWORD_MISMATCH)
-    return hato__fail(err, HATO_PERMISSION, "the key %s: that is not its pass phrase", path);
-  return net__fail_mbedtls(err, HATO_INVALID, rv, "the key %s cannot be read", path);
-}
-
-static hato_status read_certificates(const char *what, const char *path, hato__buf *text, mbedtls_x509_crt *out,
-                                     hato_error *err) {
-  hato_status st = hato__read_file(path, CERTIFICATES_MOST, text, err);
-  if (st != HATO_OK) return st;
-  char *pem = hato__buf_text(text);
-  if (pem == NULL) return hato__fail(err, HATO_NO_MEMORY, "no memory for %s", path);
-  if (strstr(pem, "-----BEGIN CERTIFICATE-----") == NULL)
-    return hato__fail(err, HATO_INVALID, "the %s %s holds no certificate in PEM: -----BEGIN CERTIFICATE-----", what, path);
-  int rv = mbedtls_x509_crt_parse(out, text->data, text->len + 1);
-  if (rv == 0) return HATO_OK;
-  if (rv > 0)
-    return hato__fail(err, HATO_INVALID, "the %s %s: %d of its certificates cannot be read", what, path, rv);
-  return net__fail_mbedtls(err, HATO_INVALID, rv, "the %s %s cannot be read", what, path);
-}
-
-static void day(char out[32], const mbedtls_x509_time *t) {
-  snprintf(out, 32, "%04d-%02d-%02d %02d:%02d UTC", t->year, t->mon, t->day, t->hour, t->min);
+  int at = others == NULL ? X509_NAME_get_index_by_NID(X509_get_subject_name(x), NID_commonName, -1) : -1;
+  if (at >= 0) name = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(X509_get_subject_name(x), at));
+  size_t len = name != NULL ? (size_t)ASN1_STRING_length(name) : 0;
+  bool ok = len > 0 && len < n;
+  for (size_t i = 0; ok && i < len; i++) {
+    out[i] = (char)ASN1_STRING_get0_data(name)[i];
+    ok = out[i] > ' ' && out[i] < 0x7f && out[i] != ':';
+  }
+  out[ok ? len : 0] = 0;
+  GENERAL_NAMES_free(others);
+  return ok;
 }
 
 /* What would have every peer refuse it, whoever signed it. */
-static hato_status check_leaf(const mbedtls_x509_crt *leaf, const char *path, char *name, size_t n, hato_error *err) {
-  char when[32];
-  if (mbedtls_x509_time_is_past(&leaf->valid_to)) {
-    day(when, &leaf->valid_to);
-    return hato__fail(err, HATO_INVALID, "the certificate %s expired on %s", path, when);
-  }
-  if (mbedtls_x509_time_is_future(&leaf->valid_from)) {
-    day(when, &leaf->valid_from);
-    return hato__fail(err, HATO_INVALID, "the certificate %s is not valid before %s", path, when);
-  }
-  if (!net__certificate_name(leaf, name, n))
+static hato_status check_leaf(X509 *leaf, const char *path, char *name, size_t n, hato_error *err) {
+  if (X509_cmp_current_time(X509_get0_notAfter(leaf)) <= 0)
+    return out_of_time(path, "expired on", X509_get0_notAfter(leaf), err);
+  if (X509_cmp_current_time(X509_get0_notBefore(leaf)) > 0)
+    return out_of_time(path, "is not valid before", X509_get0_notBefore(leaf), err);
+  if (!name_of(leaf, name, n))
     return hato__fail(err, HATO_INVALID,
                       "the certificate %s has no name that peers could look for: neither a DNS name nor, without "
                       "other names, a common name",
                       path);
-  if (mbedtls_x509_crt_check_key_usage(leaf, MBEDTLS_X509_KU_DIGITAL_SIGNATURE) != 0 ||
-      mbedtls_x509_crt_check_extended_key_usage(leaf, MBEDTLS_OID_SERVER_AUTH,
-                                                MBEDTLS_OID_SIZE(MBEDTLS_OID_SERVER_AUTH)) != 0)
+  if (X509_check_purpose(leaf, X509_PURPOSE_SSL_SERVER, 0) != 1 ||
+      (X509_get_key_usage(leaf) & KU_DIGITAL_SIGNATURE) == 0)
     return hato__fail(err, HATO_INVALID, "the certificate %s is not for servers: its use of keys says otherwise", path);
   return HATO_OK;
 }
 
-/* Whether who believes in that one alone believes the chain. */
-static bool vouches(reading *r, const mbedtls_x509_crt *anchor, const char *name, uint32_t *flags) {
-  mbedtls_x509_crt one;
-  mbedtls_x509_crt_init(&one);
-  bool yes = mbedtls_x509_crt_parse_der(&one, anchor->raw.p, anchor->raw.len) == 0 &&
-             mbedtls_x509_crt_verify(&r->certificates, &one, NULL, name, flags, NULL, NULL) == 0;
-  mbedtls_x509_crt_free(&one);
-  return yes;
+/* X509_V_OK: who believes in that one alone believes the chain, as peers judge it. */
+static int vouches(const reading *r, X509 *anchor, const char *name) {
+  X509_STORE *store = X509_STORE_new();
+  X509_STORE_CTX *s = X509_STORE_CTX_new_ex(net__openssl(), NULL);
+  int why = X509_V_ERR_OUT_OF_MEM;
+  if (store != NULL && s != NULL && X509_STORE_add_cert(store, anchor) &&
+      X509_STORE_CTX_init(s, store, r->own.leaf, r->own.rest) && X509_STORE_CTX_set_default(s, "ssl_server") &&
+      net__tls_judge(X509_STORE_CTX_get0_param(s), name))
+    why = X509_verify_cert(s) == 1 ? X509_V_OK : X509_STORE_CTX_get_error(s);
+  X509_STORE_CTX_free(s);
+  X509_STORE_free(store);
+  ERR_clear_error();
+  return why;
 }
 
-static bool self_issued(const mbedtls_x509_crt *c) {
-  return c->issuer_raw.len == c->subject_raw.len && memcmp(c->issuer_raw.p, c->subject_raw.p, c->issuer_raw.len) == 0;
-}
+static bool self_issued(X509 *c) { return X509_NAME_cmp(X509_get_issuer_name(c), X509_get_subject_name(c)) == 0; }
 
-static hato_status no_anchor(reading *r, uint32_t flags, hato_error *err) {
-  char why[256] = "";
+static hato_status no_anchor(const reading *r, int why) {
   const char *path = r->f->certificate;
-  if (r->f->ca == NULL && r->certificates.next == NULL && !self_issued(&r->certificates))
-    return hato__fail(err, HATO_INVALID,
+  if (r->f->ca == NULL && sk_X509_num(r->own.rest) == 0 && !self_issued(r->own.leaf))
+    return hato__fail(r->err, HATO_INVALID,
                       "the certificate %s stands alone and is not its own: want those of its CA behind it, or in a "
                       "file of their own",
                       path);
-  mbedtls_x509_crt_verify_info(why, sizeof why, "", flags);
-  why[strcspn(why, "\n")] = 0;
-  return hato__fail(err, HATO_INVALID, "the certificate %s: none of those in %s vouches for it: %s", path,
-                    r->f->ca != NULL ? r->f->ca : "the same file", why);
+  return hato__fail(r->err, HATO_INVALID, "the certificate %s: none of those in %s vouches for it: %s", path,
+                    r->f->ca != NULL ? r->f->ca : "the same file", X509_verify_cert_error_string(why));
 }
 
 /* The one certificate that peers are to believe in: of the CA's file, or the next in the chain, or the only one. */
-static hato_status find_anchor(reading *r, hato__certificate *c, hato_error *err) {
-  uint32_t flags = 0;
-  const mbedtls_x509_crt *at = r->certificates.next;
-  if (r->f->ca != NULL)
-    at = &r->ca;
-  else if (at == NULL)
-    at = self_issued(&r->certificates) ? &r->certificates : NULL;
-  while (at != NULL && !vouches(r, at, c->name, &flags)) at = at->next;
-  if (at == NULL) return no_anchor(r, flags, err);
-  if (at->raw.len > sizeof c->anchor)
-    return hato__fail(err, HATO_TOO_LARGE,
-                      "the certificate of the CA behind %s has %zu bytes, at most %zu fit into a credential",
-                      r->f->certificate, at->raw.len, sizeof c->anchor);
-  c->anchor_len = at->raw.len;
-  memcpy(c->anchor, at->raw.p, at->raw.len);
-  return HATO_OK;
+static hato_status find_anchor(reading *r, hato__certificate *c) {
+  const STACK_OF(X509) *from = r->ca != NULL ? r->ca : r->own.rest;
+  X509 *anchor = NULL;
+  int why = X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, n = 0;
+  for (int i = 0; anchor == NULL && i < sk_X509_num(from); i++)
+    if ((why = vouches(r, sk_X509_value(from, i), c->name)) == X509_V_OK) anchor = sk_X509_value(from, i);
+  if (r->ca == NULL && sk_X509_num(from) == 0 && self_issued(r->own.leaf) &&
+      (why = vouches(r, r->own.leaf, c->name)) == X509_V_OK)
+    anchor = r->own.leaf;
+  if (anchor == NULL) return no_anchor(r, why);
+  if (set_anchor(c, anchor, &n)) return HATO_OK;
+  return hato__fail(r->err, HATO_TOO_LARGE,
+                    "the certificate of the CA behind %s has %d bytes, at most %zu fit into a credential",
+                    r->f->certificate, n, sizeof c->anchor);
 }
 
-static hato_status load(reading *r, net_identity *id, hato_error *err) {
+static hato_status load(reading *r, net_identity *id) {
   hato__certificate *c = &id->certificate;
-  const mbedtls_x509_crt *leaf = &r->certificates;
-  hato__buf ca = {0};
-  hato_status st = read_certificates("certificate", r->f->certificate, &r->chain, &r->certificates, err);
-  if (st == HATO_OK) st = check_leaf(leaf, r->f->certificate, c->name, sizeof c->name, err);
-  if (st == HATO_OK && r->f->ca != NULL) st = read_certificates("CA's certificate", r->f->ca, &ca, &r->ca, err);
-  hato__buf_free(&ca);
-  if (st == HATO_OK) st = find_anchor(r, c, err);
-  if (st == HATO_OK) st = read_key(r, err);
+  const char *path = r->f->certificate;
+  hato_status st = read_certificates("certificate", path, &r->own.rest, r->err);
   if (st != HATO_OK) return st;
-  fingerprint(c->fingerprint, leaf->raw.p, leaf->raw.len);
-  if (mbedtls_pk_check_pair(&leaf->pk, &r->pk) != 0)
-    return hato__fail(err, HATO_INVALID, "the key %s is not that of the certificate %s", r->f->key, r->f->certificate);
-  return net__tls_server((const char *)r->chain.data, r->key, r->asked ? r->pass : NULL, &id->tls, err);
+  r->own.leaf = sk_X509_shift(r->own.rest);
+  st = check_leaf(r->own.leaf, path, c->name, sizeof c->name, r->err);
+  if (st == HATO_OK && r->f->ca != NULL) st = read_certificates("CA's certificate", r->f->ca, &r->ca, r->err);
+  if (st == HATO_OK) st = find_anchor(r, c);
+  if (st == HATO_OK) st = read_key(r);
+  if (st != HATO_OK) return st;
+  if (X509_check_private_key(r->own.leaf, r->own.key) != 1) {
+    ERR_clear_error();
+    return hato__fail(r->err, HATO_INVALID, "the key %s is not that of the certificate %s", r->f->key, path);
+  }
+  if (!net__fingerprint(c->fingerprint, r->own.leaf)) return hato__fail(r->err, HATO_NO_MEMORY, "no memory for a certificate");
+  return net__tls_server(&r->own, &id->tls, r->err);
 }
 
 hato_status net_identity_load(const net_identity_files *f, net_identity **out, hato_error *err) {
-  reading r = {.f = f};
+  reading r = {.f = f, .err = err};
   *out = NULL;
   hato__error_clear(err);
   if (f->certificate == NULL || f->key == NULL)
     return hato__fail(err, HATO_INVALID, "a certificate and its key go together: %s is missing",
                       f->certificate == NULL ? "the certificate" : "the key");
+  net__openssl_hides_keys();
   net_identity *id = calloc(1, sizeof *id);
   r.key = hato__secret_alloc(KEY_MOST);
   r.pass = hato__secret_alloc(PASS_MOST);
-  mbedtls_x509_crt_init(&r.certificates);
-  mbedtls_x509_crt_init(&r.ca);
-  mbedtls_pk_init(&r.pk);
-  hato_status st = id != NULL && r.key != NULL && r.pass != NULL
-                       ? load(&r, id, err)
+  hato_status st = id != NULL && r.key != NULL && r.pass != NULL && net__openssl() != NULL
+                       ? load(&r, id)
                        : hato__fail(err, HATO_NO_MEMORY, "no memory for a certificate");
-  mbedtls_pk_free(&r.pk);
-  mbedtls_x509_crt_free(&r.ca);
-  mbedtls_x509_crt_free(&r.certificates);
-  hato__buf_free(&r.chain);
+  net__certificates_free(r.ca);
+  own_free(&r.own);
   hato__secret_free(r.pass, PASS_MOST);
   hato__secret_free(r.key, KEY_MOST);
   return finish(id, st, out);

@@ -18,8 +18,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <mbedtls/constant_time.h>
 #include <munge.h>
+#include <openssl/crypto.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -267,7 +267,7 @@ static hato_status decode(ask *a, const char *credential, const uint8_t *payload
   if (a->uid != geteuid())
     return hato__fail(err, HATO_PEER_AUTH, "the MUNGE credential is made by user %u, not by ours (user %u)",
                       (unsigned)a->uid, (unsigned)geteuid());
-  if (a->found_len != (int)NET_MUNGE_PAYLOAD || mbedtls_ct_memcmp(a->found, payload, NET_MUNGE_PAYLOAD) != 0)
+  if (a->found_len != (int)NET_MUNGE_PAYLOAD || CRYPTO_memcmp(a->found, payload, NET_MUNGE_PAYLOAD) != 0)
     return hato__fail(err, HATO_PEER_AUTH,
                       "the MUNGE credential is made for something else than this connection");
   return HATO_OK;

@@ -224,4 +224,10 @@ void net_traffic(const net_conn *c, uint64_t *in, uint64_t *out);
 /* Starts NNG with all signals blocked; called by the functions above. Any thread. */
 hato_status net_init(hato_error *err);
 
+/* ---- OpenSSL ---- */
+/* False, and zeros: no memory. Any thread. */
+bool net_sha256(uint8_t out[32], const void *bytes, size_t n);
+/* For a program that is nothing but hato, before all else: OpenSSL reads no configuration of the machine's here. */
+void net_process_is_ours(void);
+
 #endif

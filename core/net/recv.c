@@ -328,10 +328,12 @@ static const char *end_words(int rv) {
   switch (rv) {
   case NNG_ECONNSHUT:
     return "the peer closed the connection";
-  case NNG_EPEERAUTH:
-    return "it does not believe our certificate, or wants nothing of the TLS that we speak";
+  case NNG_EPEERAUTH: /* these three are engine.c's */
+    return "it does not believe our certificate";
+  case NNG_ENOTSUP:
+    return "it speaks TLS, but neither TLS 1.2 nor 1.3 with a cipher of ours";
   case NNG_ECRYPTO:
-    return "it does not speak TLS 1.2, or its bytes were changed on the way";
+    return "it does not speak TLS, or its bytes were changed on the way";
   default:
     return nng_strerror(rv);
   }

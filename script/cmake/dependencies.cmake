@@ -1,5 +1,5 @@
-# The packages hato stands on. Those with a .pc are found by pkg-config; NNG and
-# mbedTLS ship none in Debian.
+# The packages hato stands on. Those with a .pc are found by pkg-config; NNG
+# ships none in Debian.
 #
 # Two sets: the shared libraries (for libhato and the tests), and the archives
 # by full path (for the binary, which is to run on a machine that has none).
@@ -8,9 +8,9 @@ pkg_check_modules(HWLOC REQUIRED hwloc)
 pkg_check_modules(JANSSON REQUIRED jansson)
 pkg_check_modules(INIH REQUIRED inih)
 pkg_check_modules(MUNGE REQUIRED munge)
+pkg_check_modules(OPENSSL REQUIRED openssl>=3.0)
 
 find_path(NNG_INCLUDE_DIR nng/nng.h REQUIRED)
-find_path(MBEDTLS_INCLUDE_DIR mbedtls/md.h REQUIRED)
 find_path(UTHASH_INCLUDE_DIR uthash.h REQUIRED)
 
 # hato_find(NAME lib dirs...): NAME_SHARED and NAME_ARCHIVE.
@@ -23,25 +23,28 @@ hato_find(HWLOC hwloc ${HWLOC_LIBRARY_DIRS})
 hato_find(JANSSON jansson ${JANSSON_LIBRARY_DIRS})
 hato_find(INIH inih ${INIH_LIBRARY_DIRS})
 hato_find(MUNGE munge ${MUNGE_LIBRARY_DIRS})
-hato_find(MBEDTLS mbedtls)
-hato_find(MBEDX509 mbedx509)
-hato_find(MBEDCRYPTO mbedcrypto)
+hato_find(SSL ssl ${OPENSSL_LIBRARY_DIRS})
+hato_find(CRYPTO crypto ${OPENSSL_LIBRARY_DIRS})
 find_library(UDEV_SHARED NAMES libudev.so REQUIRED) # of hwloc's archive; it has no archive itself
 
 add_library(hato_deps INTERFACE) # headers only
 target_include_directories(hato_deps SYSTEM INTERFACE
-  ${NNG_INCLUDE_DIR} ${MBEDTLS_INCLUDE_DIR} ${UTHASH_INCLUDE_DIR}
+  ${NNG_INCLUDE_DIR} ${OPENSSL_INCLUDE_DIRS} ${UTHASH_INCLUDE_DIR}
   ${HWLOC_INCLUDE_DIRS} ${JANSSON_INCLUDE_DIRS} ${INIH_INCLUDE_DIRS} ${MUNGE_INCLUDE_DIRS})
 
 add_library(hato_deps_shared INTERFACE)
 target_link_libraries(hato_deps_shared INTERFACE
   -Wl,--as-needed ${NNG_SHARED} ${HWLOC_SHARED} ${JANSSON_SHARED} ${INIH_SHARED} ${MUNGE_SHARED}
-  ${MBEDTLS_SHARED} ${MBEDX509_SHARED} ${MBEDCRYPTO_SHARED} m dl)
+  ${SSL_SHARED} ${CRYPTO_SHARED} m dl)
+
+# The archive of NNG begins with an engine for TLS of its own, by an mbedTLS that is at its end. These two names stand
+# in that engine's place, so that neither is linked; ours is core/net/engine.c. (NNG's shared library has both.)
+add_library(hato_nng_engine OBJECT script/cmake/nng_engine.c)
 
 add_library(hato_deps_archive INTERFACE)
-target_link_libraries(hato_deps_archive INTERFACE
+target_link_libraries(hato_deps_archive INTERFACE $<TARGET_OBJECTS:hato_nng_engine>
   ${NNG_ARCHIVE} ${HWLOC_ARCHIVE} ${JANSSON_ARCHIVE} ${INIH_ARCHIVE} ${MUNGE_ARCHIVE}
-  ${MBEDTLS_ARCHIVE} ${MBEDX509_ARCHIVE} ${MBEDCRYPTO_ARCHIVE}
+  ${SSL_ARCHIVE} ${CRYPTO_ARCHIVE}
   -Wl,--as-needed ${UDEV_SHARED} m dl)
 
 # Of the launcher module slurm alone: hato is built and runs without it.

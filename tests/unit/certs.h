@@ -1,22 +1,19 @@
-/* Certificates for tests, made with mbedTLS: whoever signs whom, for what names and times. */
+/* Certificates for tests, made with OpenSSL: whoever signs whom, for what names and times. */
 #ifndef HATO_TESTS_CERTS_H
 #define HATO_TESTS_CERTS_H
 
 #include "unit/unit.h"
 
-#include "base/io.h"
-
-#include <mbedtls/ecp.h>
-#include <mbedtls/oid.h>
-#include <mbedtls/pk.h>
-#include <mbedtls/x509_crt.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <stdbool.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 typedef struct cert {
-  mbedtls_pk_context key;
-  char cn[64];
+  EVP_PKEY *key;
+  X509 *x;
   char pem[2048], key_pem[512];
 } cert;
 
@@ -27,79 +24,63 @@ typedef struct cert_spec {
   bool ca;
   const char *key_pem; /* a key there is already, */
   const char *pass;    /* and its pass phrase */
+  const char *use;     /* of the key: the extended one; NULL: none is said */
 } cert_spec;
 
-static inline int cert_random(void *unused, unsigned char *out, size_t n) {
-  (void)unused;
-  hato__random(out, n);
-  return 0;
+static inline EVP_PKEY *cert_key(const cert_spec *s) {
+  if (s->key_pem == NULL) return EVP_EC_gen("P-256");
+  BIO *in = BIO_new_mem_buf(s->key_pem, -1);
+  EVP_PKEY *key = PEM_read_bio_PrivateKey(in, NULL, NULL, (void *)(uintptr_t)s->pass);
+  BIO_free(in);
+  return key;
 }
 
-static inline void cert_day(char out[32], int days) {
-  time_t at = time(NULL) + (time_t)days * 86400;
-  struct tm t;
-  strftime(out, 32, "%Y%m%d%H%M%S", gmtime_r(&at, &t));
+static inline void cert_extend(X509 *x, int what, const char *value) {
+  X509_EXTENSION *e = X509V3_EXT_conf_nid(NULL, NULL, what, value);
+  ck_assert_ptr_nonnull(e);
+  ck_assert_int_eq(X509_add_ext(x, e, -1), 1);
+  X509_EXTENSION_free(e);
 }
 
-static inline void cert_dns(mbedtls_x509write_cert *w, const char *dns) {
-  uint8_t value[128];
-  size_t n = strlen(dns);
-  value[0] = 0x30;
-  value[1] = (uint8_t)(n + 2);
-  value[2] = 0x82;
-  value[3] = (uint8_t)n;
-  memcpy(value + 4, dns, n);
-  ck_assert_int_eq(mbedtls_x509write_crt_set_extension(w, MBEDTLS_OID_SUBJECT_ALT_NAME,
-                                                       MBEDTLS_OID_SIZE(MBEDTLS_OID_SUBJECT_ALT_NAME), 0, value, n + 4),
-                   0);
-}
-
-static inline void cert_key(cert *c, const cert_spec *s) {
-  mbedtls_pk_init(&c->key);
-  if (s->key_pem != NULL) {
-    ck_assert_int_eq(mbedtls_pk_parse_key(&c->key, (const unsigned char *)s->key_pem, strlen(s->key_pem) + 1,
-                                          (const unsigned char *)s->pass, s->pass ? strlen(s->pass) : 0),
-                     0);
-    return;
-  }
-  ck_assert_int_eq(mbedtls_pk_setup(&c->key, mbedtls_pk_info_from_type(MBEDTLS_PK_ECKEY)), 0);
-  ck_assert_int_eq(mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256R1, mbedtls_pk_ec(c->key), cert_random, NULL), 0);
+static inline void cert_text(BIO *from, char *out, size_t n) {
+  int len = BIO_read(from, out, (int)n - 1);
+  ck_assert_int_gt(len, 0);
+  out[len] = 0;
+  BIO_free(from);
 }
 
 /* Signed by another; by itself when that is NULL. */
 static inline void cert_make(cert *c, const cert_spec *s, cert *signer) {
-  mbedtls_x509write_cert w;
-  mbedtls_mpi serial;
-  char subject[80], issuer[80], from[32], to[32];
+  char dns[128];
+  bool month = s->from == 0 && s->to == 0;
   memset(c, 0, sizeof *c);
-  cert_key(c, s);
-  snprintf(c->cn, sizeof c->cn, "%s", s->cn);
+  c->key = cert_key(s);
+  c->x = X509_new();
+  ck_assert_ptr_nonnull(c->key);
   if (signer == NULL) signer = c;
-  snprintf(subject, sizeof subject, "CN=%s", c->cn);
-  snprintf(issuer, sizeof issuer, "CN=%s", signer->cn);
-  cert_day(from, s->from == 0 && s->to == 0 ? -1 : s->from);
-  cert_day(to, s->from == 0 && s->to == 0 ? 30 : s->to);
-  mbedtls_x509write_crt_init(&w);
-  mbedtls_mpi_init(&serial);
-  mbedtls_x509write_crt_set_version(&w, MBEDTLS_X509_CRT_VERSION_3);
-  mbedtls_x509write_crt_set_md_alg(&w, MBEDTLS_MD_SHA256);
-  mbedtls_x509write_crt_set_subject_key(&w, &c->key);
-  mbedtls_x509write_crt_set_issuer_key(&w, &signer->key);
-  ck_assert_int_eq(mbedtls_mpi_fill_random(&serial, 8, cert_random, NULL), 0);
-  ck_assert_int_eq(mbedtls_x509write_crt_set_serial(&w, &serial), 0);
-  ck_assert_int_eq(mbedtls_x509write_crt_set_subject_name(&w, subject), 0);
-  ck_assert_int_eq(mbedtls_x509write_crt_set_issuer_name(&w, issuer), 0);
-  ck_assert_int_eq(mbedtls_x509write_crt_set_validity(&w, from, to), 0);
-  ck_assert_int_eq(mbedtls_x509write_crt_set_basic_constraints(&w, s->ca, -1), 0);
-  if (s->dns != NULL) cert_dns(&w, s->dns);
-  ck_assert_int_eq(
-      mbedtls_x509write_crt_pem(&w, (unsigned char *)c->pem, sizeof c->pem, cert_random, NULL), 0);
-  ck_assert_int_eq(mbedtls_pk_write_key_pem(&c->key, (unsigned char *)c->key_pem, sizeof c->key_pem), 0);
-  mbedtls_mpi_free(&serial);
-  mbedtls_x509write_crt_free(&w);
+  X509_set_version(c->x, X509_VERSION_3);
+  ASN1_INTEGER_set(X509_get_serialNumber(c->x), 1000000 + rand());
+  X509_time_adj_ex(X509_getm_notBefore(c->x), month ? -1 : s->from, 0, NULL);
+  X509_time_adj_ex(X509_getm_notAfter(c->x), month ? 30 : s->to, 0, NULL);
+  X509_NAME_add_entry_by_txt(X509_get_subject_name(c->x), "CN", MBSTRING_UTF8, (const uint8_t *)s->cn, -1, -1, 0);
+  X509_set_issuer_name(c->x, X509_get_subject_name(signer->x));
+  X509_set_pubkey(c->x, c->key);
+  cert_extend(c->x, NID_basic_constraints, s->ca ? "critical,CA:TRUE" : "CA:FALSE");
+  snprintf(dns, sizeof dns, "DNS:%s", s->dns != NULL ? s->dns : "");
+  if (s->dns != NULL) cert_extend(c->x, NID_subject_alt_name, dns);
+  if (s->use != NULL) cert_extend(c->x, NID_ext_key_usage, s->use);
+  ck_assert_int_gt(X509_sign(c->x, signer->key, EVP_sha256()), 0);
+  BIO *pem = BIO_new(BIO_s_mem()), *key_pem = BIO_new(BIO_s_mem());
+  ck_assert_int_eq(PEM_write_bio_X509(pem, c->x), 1);
+  ck_assert_int_eq(PEM_write_bio_PrivateKey(key_pem, c->key, NULL, NULL, 0, NULL, NULL), 1);
+  cert_text(pem, c->pem, sizeof c->pem);
+  cert_text(key_pem, c->key_pem, sizeof c->key_pem);
 }
 
-static inline void cert_free(cert *c) { mbedtls_pk_free(&c->key); }
+static inline void cert_free(cert *c) {
+  X509_free(c->x);
+  EVP_PKEY_free(c->key);
+}
 
 /* A folder for their files. */
 typedef struct cert_dir {

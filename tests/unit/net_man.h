@@ -7,8 +7,7 @@
 #include "unit/certs.h"
 #include "unit/net_help.h"
 
-#include <mbedtls/net_sockets.h>
-#include <mbedtls/ssl.h>
+#include <openssl/ssl.h>
 #include <signal.h>
 
 enum { MAN_UP, MAN_DOWN }; /* to the listener, and from it */
@@ -23,9 +22,8 @@ typedef struct man_plan {
 } man_plan;
 
 typedef struct man_side {
-  mbedtls_net_context net;
-  bool tls;
-  mbedtls_ssl_context ssl;
+  int fd;
+  SSL *ssl; /* NULL: plain */
 } man_side;
 
 typedef struct man_talk {
@@ -41,10 +39,7 @@ typedef struct man_talk {
 typedef struct man {
   int l, far_port;
   char url[64]; /* where he is dialled */
-  bool tls[2];
-  mbedtls_ssl_config conf[2];
-  mbedtls_x509_crt chain;
-  mbedtls_pk_context key;
+  SSL_CTX *tls[2]; /* NULL: plain */
   pthread_t thread;
   man_talk talks[MAN_TALKS];
   pthread_mutex_t lock; /* what follows, and TLS handshakes */
@@ -55,20 +50,19 @@ typedef struct man {
 
 static inline bool man_begin(man_talk *t, int way) {
   man_side *s = &t->sides[way];
-  mbedtls_ssl_init(&s->ssl);
-  s->tls = t->m->tls[way];
-  if (!s->tls) return true;
-  mbedtls_ssl_set_bio(&s->ssl, &s->net, mbedtls_net_send, mbedtls_net_recv, NULL);
-  return mbedtls_ssl_setup(&s->ssl, &t->m->conf[way]) == 0 && mbedtls_ssl_handshake(&s->ssl) == 0;
+  if (t->m->tls[way] == NULL) return true;
+  s->ssl = SSL_new(t->m->tls[way]);
+  SSL_set_fd(s->ssl, s->fd);
+  return (way == MAN_UP ? SSL_accept(s->ssl) : SSL_connect(s->ssl)) == 1;
 }
 
 static inline int man_read(man_side *s, uint8_t *bytes, size_t n) {
-  return s->tls ? mbedtls_ssl_read(&s->ssl, bytes, n) : mbedtls_net_recv(&s->net, bytes, n);
+  return s->ssl != NULL ? SSL_read(s->ssl, bytes, (int)n) : (int)read(s->fd, bytes, n);
 }
 
 static inline bool man_write(man_side *s, const uint8_t *bytes, size_t n) {
   for (size_t at = 0; at < n;) {
-    int w = s->tls ? mbedtls_ssl_write(&s->ssl, bytes + at, n - at) : mbedtls_net_send(&s->net, bytes + at, n - at);
+    int w = s->ssl != NULL ? SSL_write(s->ssl, bytes + at, (int)(n - at)) : (int)write(s->fd, bytes + at, n - at);
     if (w <= 0) return false;
     at += (size_t)w;
   }
@@ -93,8 +87,8 @@ static inline bool man_hears(man_talk *t) {
   struct pollfd p[2];
   bool there[2];
   for (int way = 0; way < 2; way++) {
-    p[way] = (struct pollfd){.fd = t->sides[way].net.fd, .events = POLLIN};
-    there[way] = t->sides[way].tls && mbedtls_ssl_get_bytes_avail(&t->sides[way].ssl) > 0;
+    p[way] = (struct pollfd){.fd = t->sides[way].fd, .events = POLLIN};
+    there[way] = t->sides[way].ssl != NULL && SSL_pending(t->sides[way].ssl) > 0;
   }
   if (poll(p, 2, there[0] || there[1] ? 0 : -1) < 0) return false;
   for (int way = 0; way < 2; way++)
@@ -116,17 +110,17 @@ static inline void *man_talks(void *arg) {
   sigemptyset(&pipe);
   sigaddset(&pipe, SIGPIPE); /* who writes to a side that has gone hears of it otherwise */
   pthread_sigmask(SIG_BLOCK, &pipe, NULL);
-  t->sides[MAN_DOWN].net.fd = man_reach(m->far_port);
-  bool reached = t->sides[MAN_DOWN].net.fd >= 0;
+  t->sides[MAN_DOWN].fd = man_reach(m->far_port);
+  bool reached = t->sides[MAN_DOWN].fd >= 0;
   pthread_mutex_lock(&m->lock);
   bool ok = man_begin(t, MAN_UP) && reached && man_begin(t, MAN_DOWN);
   pthread_mutex_unlock(&m->lock);
   while (ok && man_hears(t)) {}
   pthread_mutex_lock(&m->lock);
   for (int way = 0; way < 2; way++) {
-    mbedtls_ssl_free(&t->sides[way].ssl);
-    if (t->sides[way].net.fd >= 0) close(t->sides[way].net.fd);
-    t->sides[way].net.fd = -1;
+    SSL_free(t->sides[way].ssl);
+    if (t->sides[way].fd >= 0) close(t->sides[way].fd);
+    t->sides[way].fd = -1;
     hato__buf_free(&m->said[way]);
     m->said[way] = t->said[way];
   }
@@ -158,8 +152,8 @@ static inline void *man_takes(void *arg) {
     memset(t, 0, sizeof *t);
     t->m = m;
     t->used = true;
-    t->sides[MAN_UP].net.fd = fd;
-    t->sides[MAN_DOWN].net.fd = -1;
+    t->sides[MAN_UP].fd = fd;
+    t->sides[MAN_DOWN].fd = -1;
     pthread_mutex_lock(&m->lock);
     t->plan = m->plan;
     pthread_mutex_unlock(&m->lock);
@@ -168,32 +162,17 @@ static inline void *man_takes(void *arg) {
   return NULL;
 }
 
-static inline void man_conf(man *m, int way, bool server) {
-  m->tls[way] = true;
-  ck_assert_int_eq(mbedtls_ssl_config_defaults(&m->conf[way], server ? MBEDTLS_SSL_IS_SERVER : MBEDTLS_SSL_IS_CLIENT,
-                                               MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT),
-                   0);
-  mbedtls_ssl_conf_rng(&m->conf[way], cert_random, NULL);
-  mbedtls_ssl_conf_authmode(&m->conf[way], MBEDTLS_SSL_VERIFY_NONE);
-}
-
 /* near: the certificate by which he ends who dials him; NULL: they come plain. chain: what vouches for it, or NULL.
  * far: the listener speaks TLS, which he ends as well. */
 static inline void man_open(man *m, const char *far_url, bool far, const cert *near, const cert *chain) {
   memset(m, 0, sizeof *m);
   pthread_mutex_init(&m->lock, NULL);
-  for (int way = 0; way < 2; way++) mbedtls_ssl_config_init(&m->conf[way]);
-  mbedtls_x509_crt_init(&m->chain);
-  mbedtls_pk_init(&m->key);
   m->far_port = atoi(strrchr(far_url, ':') + 1);
-  if (far) man_conf(m, MAN_DOWN, false);
+  if (far) m->tls[MAN_DOWN] = SSL_CTX_new(TLS_client_method()); /* he believes everybody */
   if (near != NULL) {
-    man_conf(m, MAN_UP, true);
-    for (const cert *c = near; c != NULL; c = c == near ? chain : NULL)
-      ck_assert_int_eq(mbedtls_x509_crt_parse(&m->chain, (const unsigned char *)c->pem, strlen(c->pem) + 1), 0);
-    ck_assert_int_eq(
-        mbedtls_pk_parse_key(&m->key, (const unsigned char *)near->key_pem, strlen(near->key_pem) + 1, NULL, 0), 0);
-    ck_assert_int_eq(mbedtls_ssl_conf_own_cert(&m->conf[MAN_UP], &m->chain, &m->key), 0);
+    m->tls[MAN_UP] = SSL_CTX_new(TLS_server_method());
+    ck_assert_int_eq(SSL_CTX_use_cert_and_key(m->tls[MAN_UP], near->x, near->key, NULL, 1), 1);
+    if (chain != NULL) ck_assert_int_eq(SSL_CTX_add1_chain_cert(m->tls[MAN_UP], chain->x), 1);
   }
   struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   socklen_t n = sizeof sa;
@@ -236,17 +215,15 @@ static inline void man_close(man *m) {
   close(m->l);
   for (int i = 0; i < MAN_TALKS; i++) {
     pthread_mutex_lock(&m->lock);
-    int fd = m->talks[i].used ? m->talks[i].sides[MAN_UP].net.fd : -1;
+    int fd = m->talks[i].used ? m->talks[i].sides[MAN_UP].fd : -1;
     if (fd >= 0) shutdown(fd, SHUT_RDWR);
     pthread_mutex_unlock(&m->lock);
     man_part(&m->talks[i]);
   }
   for (int way = 0; way < 2; way++) {
     hato__buf_free(&m->said[way]);
-    mbedtls_ssl_config_free(&m->conf[way]);
+    SSL_CTX_free(m->tls[way]);
   }
-  mbedtls_x509_crt_free(&m->chain);
-  mbedtls_pk_free(&m->key);
   pthread_mutex_destroy(&m->lock);
 }
 

@@ -118,6 +118,15 @@ UNIT_TEST(the_nearest_name) {
   ck_assert_ptr_null(hato__nearest(huge, names));
 }
 
+UNIT_TEST(base64) {
+  static const char *const wants[] = {"", "/w==", "/wA=", "/wBh", "/wBhPg==", "/wBhPj8=", "/wBhPj96"};
+  char text[16];
+  for (size_t n = 0; n < 7; n++) {
+    hato__base64(text, "\xff\0a>?z", n);
+    ck_assert_str_eq(text, wants[n]);
+  }
+}
+
 UNIT_TEST(hexadecimal) {
   char hex[9];
   uint8_t back[4];

@@ -2,9 +2,7 @@
 #include "unit/certs.h"
 #include "unit/net_help.h"
 
-#include <mbedtls/error.h>
-#include <mbedtls/net_sockets.h>
-#include <mbedtls/ssl.h>
+#include <openssl/ssl.h>
 
 #define PASS "open sesame"
 
@@ -135,14 +133,26 @@ UNIT_TEST(identities_differ) {
   ck_assert_str_ne(net_identity_name(a), net_identity_name(b));
   ck_assert_uint_eq(strlen(net_identity_name(a)), 21);
   ck_assert_mem_ne(net_identity_fingerprint(a), net_identity_fingerprint(b), HATO__FINGERPRINT_BYTES);
-  mbedtls_x509_crt crt;
-  mbedtls_x509_crt_init(&crt);
-  ck_assert_int_eq(mbedtls_x509_crt_parse_der(&crt, at, n), 0);
-  ck_assert_int_eq(crt.ca_istrue, 0);
-  ck_assert_int_eq(mbedtls_x509_time_is_past(&crt.valid_to), 0);
-  mbedtls_x509_crt_free(&crt);
+  X509 *x = d2i_X509(NULL, &at, (long)n);
+  ck_assert_ptr_nonnull(x);
+  ck_assert_int_eq(X509_check_ca(x), 0);
+  ck_assert_int_eq(X509_check_host(x, net_identity_name(a), 0, 0, NULL), 1);
+  ck_assert_int_gt(X509_cmp_current_time(X509_get0_notAfter(x)), 0);
+  X509_free(x);
   net_identity_free(a);
   net_identity_free(b);
+}
+
+/* Neither those that are made nor those that are read. */
+UNIT_TEST(keys_lie_where_no_dump_has_them) {
+#if !defined(__SANITIZE_ADDRESS__)
+  ck_assert(!CRYPTO_secure_malloc_initialized());
+  net_identity *id = make();
+  size_t used = CRYPTO_secure_used();
+  ck_assert_uint_gt(used, 0);
+  net_identity_free(id);
+  ck_assert_uint_lt(CRYPTO_secure_used(), used);
+#endif
 }
 
 /* ---- who is not believed ---- */
@@ -291,36 +301,40 @@ UNIT_TEST_LIMIT(late_reader_over_wss, 60) {
   for (int i = 0; i < 5; i++) late_reader("wss");
 }
 
-/* A peer with mbedTLS alone, which speaks no newer version than this. */
-static int handshake_of(const host *h, int minor) {
-  mbedtls_ssl_context ssl;
-  mbedtls_ssl_config conf;
-  mbedtls_net_context fd = {.fd = raw_connect(h)};
-  mbedtls_ssl_init(&ssl);
-  mbedtls_ssl_config_init(&conf);
-  ck_assert_int_eq(mbedtls_ssl_config_defaults(&conf, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM,
-                                               MBEDTLS_SSL_PRESET_DEFAULT),
-                   0);
-  mbedtls_ssl_conf_min_version(&conf, MBEDTLS_SSL_MAJOR_VERSION_3, MBEDTLS_SSL_MINOR_VERSION_1);
-  mbedtls_ssl_conf_max_version(&conf, MBEDTLS_SSL_MAJOR_VERSION_3, minor);
-  mbedtls_ssl_conf_authmode(&conf, MBEDTLS_SSL_VERIFY_NONE);
-  mbedtls_ssl_conf_rng(&conf, cert_random, NULL);
-  ck_assert_int_eq(mbedtls_ssl_setup(&ssl, &conf), 0);
-  mbedtls_ssl_set_bio(&ssl, &fd, mbedtls_net_send, mbedtls_net_recv, NULL);
-  int rv = mbedtls_ssl_handshake(&ssl);
-  mbedtls_ssl_free(&ssl);
-  mbedtls_ssl_config_free(&conf);
-  mbedtls_net_free(&fd);
-  return rv;
+/* A peer with OpenSSL alone, that speaks this version only. The cipher that was agreed on; "": none was. */
+static const char *agreed(const host *h, int version, const char *ciphers) {
+  const char *name = "";
+  SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+  SSL_CTX_set_security_level(ctx, 0); /* with which it speaks old versions */
+  ck_assert_int_eq(SSL_CTX_set_min_proto_version(ctx, version), 1);
+  ck_assert_int_eq(SSL_CTX_set_max_proto_version(ctx, version), 1);
+  if (ciphers != NULL) ck_assert_int_eq(SSL_CTX_set_cipher_list(ctx, ciphers), 1);
+  SSL *ssl = SSL_new(ctx);
+  int fd = raw_connect(h);
+  SSL_set_fd(ssl, fd);
+  if (SSL_connect(ssl) == 1) {
+    name = SSL_get_cipher_name(ssl);
+    ck_assert(!SSL_session_reused(ssl) && !SSL_SESSION_has_ticket(SSL_get_session(ssl)));
+  }
+  SSL_free(ssl);
+  SSL_CTX_free(ctx);
+  close(fd);
+  return name;
 }
 
-UNIT_TEST(older_versions_are_refused) {
+UNIT_TEST(only_versions_and_ciphers_that_are_sound) {
   host h;
   net_identity *id = make();
   host_with(&h, "tls+tcp", id);
-  ck_assert_int_eq(handshake_of(&h, MBEDTLS_SSL_MINOR_VERSION_3), 0);
-  ck_assert_int_ne(handshake_of(&h, MBEDTLS_SSL_MINOR_VERSION_2), 0);
-  ck_assert_int_ne(handshake_of(&h, MBEDTLS_SSL_MINOR_VERSION_1), 0);
+  ck_assert_str_eq(agreed(&h, TLS1_3_VERSION, NULL), "TLS_AES_128_GCM_SHA256");
+  ck_assert_str_eq(agreed(&h, TLS1_2_VERSION, NULL), "ECDHE-ECDSA-AES128-GCM-SHA256");
+  ck_assert_uint_eq(h.refused, 0);
+  ck_assert_str_eq(agreed(&h, TLS1_1_VERSION, NULL), "");
+  WAIT_FOR(h.refused == 1);
+  ck_assert_msg(host_last(&h, "neither TLS 1.2 nor 1.3 with a cipher of ours"), "%s", h.last);
+  ck_assert_str_eq(agreed(&h, TLS1_2_VERSION, "ECDHE-ECDSA-AES128-SHA256"), ""); /* CBC */
+  WAIT_FOR(h.refused == 2);
+  ck_assert_msg(host_last(&h, "neither TLS 1.2 nor 1.3 with a cipher of ours"), "%s", h.last);
   nobody_came(&h);
   net_identity_free(id);
 }
@@ -460,10 +474,11 @@ static void leaf_fails(const cert_spec *leaf, const char *words) {
   authority_close(&a);
 }
 
-UNIT_TEST(certificates_out_of_time_or_without_a_name) {
+UNIT_TEST(certificates_out_of_time_or_without_a_name_or_of_clients) {
   leaf_fails(&(cert_spec){.cn = "x", .dns = "x.org", .from = -9, .to = -2}, "expired on 20");
   leaf_fails(&(cert_spec){.cn = "x", .dns = "x.org", .from = 2, .to = 9}, "not valid before 20");
   leaf_fails(&(cert_spec){.cn = "two words"}, "no name");
+  leaf_fails(&(cert_spec){.cn = "x", .dns = "x.org", .use = "clientAuth"}, "not for servers");
 }
 
 UNIT_TEST(common_name_when_there_is_no_other) {
