@@ -193,7 +193,22 @@ static bool passing(const char *said) {
   return false;
 }
 
-static int refused(sl_state *s, const hato_host *h, const hato_run *run) {
+/* What was asked for, where Slurm's words are about an option and do not say what it was. */
+static const char *asked_for(const hato_host *h, const sl_settings *set, const char *said) {
+  const struct {
+    const char *sign, *option, *value;
+  } of[] = {{"feature", "constraint", set->constraint},    {"reservation", "reservation", set->reservation},
+            {"dependency", "dependency", set->dependency}, {"generic resource", "gres", set->gres},
+            {"account", "account", set->account},          {"qos", "qos", set->qos}};
+  for (size_t i = 0; said != NULL && i < sizeof of / sizeof *of; i++) {
+    if (of[i].value == NULL || *of[i].value == 0 || strstr(said, of[i].sign) == NULL) continue;
+    const char *what = h->format(h, " (%s=%s)", of[i].option, of[i].value);
+    return what != NULL ? what : "";
+  }
+  return "";
+}
+
+static int refused(sl_state *s, const hato_host *h, const sl_settings *set, const hato_run *run) {
   const char *said = complaint(h, run->err);
   if (said == NULL || *said == 0) said = h->format(h, "it ended with %d", (int)run->exit_code);
   if (run->exit_code == 127 && strstr(run->err, "'sbatch'") != NULL) /* of env */
@@ -202,7 +217,7 @@ static int refused(sl_state *s, const hato_host *h, const hato_run *run) {
     s->answering = false;
     return h->fail(h, HATO_AGAIN, "Slurm does not take jobs now: %s", said);
   }
-  return h->fail(h, HATO_INVALID, "sbatch: %s", said);
+  return h->fail(h, HATO_INVALID, "sbatch: %s%s", said, asked_for(h, set, said));
 }
 
 /* sbatch waits and tries again for minutes while the controller takes no more jobs. */
@@ -226,7 +241,7 @@ static int submit_chunk(sl_state *s, const hato_host *h, const hato_launch_reque
   free(text);
   if (rc == HATO_TIMED_OUT) return not_in_time(s, h, &run);
   if (rc != HATO_OK) return rc;
-  if (run.exit_code != 0) return refused(s, h, &run);
+  if (run.exit_code != 0) return refused(s, h, set, &run);
   char *end;
   unsigned long job = strtoul(run.out, &end, 10);
   if (!isdigit((unsigned char)run.out[0]) || job == 0 || job >= NO_VAL || (*end != '\n' && *end != ';' && *end != 0))

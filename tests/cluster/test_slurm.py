@@ -269,17 +269,17 @@ class Refused(SlurmCase):
         self.assertRegex(self.refused("partition=nope"), "sbatch: .*invalid partition specified: nope")
 
     def test_a_constraint_that_no_node_has(self):
-        self.assertIn("Invalid feature specification", self.refused("constraint=purple"))
+        self.assertIn("Invalid feature specification (constraint=purple)", self.refused("constraint=purple"))
 
     def test_a_reservation_that_is_not_there(self):
-        self.assertIn("reservation is invalid", self.refused("reservation=nope"))
+        self.assertIn("reservation is invalid (reservation=nope)", self.refused("reservation=nope"))
 
     def test_a_dependency_that_is_none(self):
-        self.assertIn("dependency problem", self.refused("dependency=whenever").lower())
+        self.assertIn("dependency problem (dependency=whenever)", self.refused("dependency=whenever").lower())
 
     def test_a_size_that_no_node_has(self):
         self.assertRegex(self.refused("mem=900G"), "Memory specification can not be satisfied")
-        self.assertIn("Invalid generic resource", self.refused("gres=unicorn:1"))
+        self.assertRegex(self.refused("gres=unicorn:1"), r"Invalid generic resource .*\(gres=unicorn:1\)$")
 
     def test_a_time_that_is_none(self):
         self.assertIn("time 'soon' is none of Slurm's", self.refused("time=soon"))
