@@ -462,6 +462,19 @@ class Silence(SlurmCase):
         one.over(90)
         self.assertEqual(one.events("failed"), [])
 
+    @limit(180)
+    def test_what_down_could_not_cancel_a_later_down_does(self):
+        self.addCleanup(self.back, "slurmctld")
+        self.hato("up", "--launcher", "slurm", "-n", "1", "-o", "directive=--hold", "--wait", "0s")
+        self.wait_for(self.squeue, 20, "its job is queued")
+        self.wait_for(lambda: self.hato_json("status")[0]["launches"][0]["asked"] == 0, 20, "it is known to be")
+        self.stop("slurmctld")
+        self.assertIn("it stays on record", self.hato("down", timeout=60).err)
+        self.start_daemon("slurmctld")
+        self.wait_for(lambda: self.hato("down", rc=None, timeout=60).rc == 0, 90, "it is ended")
+        self.wait_for(lambda: not self.squeue(), 20, "no job is left")
+        self.hato("down", rc=3)
+
     @limit(90)
     def test_it_is_found_out_quickly(self):
         self.addCleanup(self.back, "slurmctld")
