@@ -81,7 +81,7 @@ class Install(Case):
         done = self.run_command("make", "test", cwd=folder, timeout=120)
         self.assertIn("19 passed, 0 failed, 1 left out", done.out)
         # And it does what it is for.
-        self.env.update(HATO_LAUNCHERS_PATH=str(folder), TS_SOCKET=str(self.dir / "tmp/tsp"), TS_SLOTS="2")
+        self.env.update(HATO_LAUNCHERS_PATH=str(folder), TS_SOCKET=str(self.dir / "tmp/tsp"), TS_SLOTS="4")
         self.assertRegex(self.run_command("hato", "launchers").out, r"(?m)^tsp +daemons as jobs of Task Spooler on this machine$")
         self.assertIn("weight", self.run_command("hato", "launchers", "show", "tsp").out)
         self.run_command("hato", "up", "--launcher", "tsp", "-n", "2", "-o", "weight=2")
