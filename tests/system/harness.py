@@ -243,10 +243,11 @@ class Case(unittest.TestCase):
         return bool(outcome and not outcome.success) or bool(result and any(t is self for t, _ in result.failures + result.errors))
 
     def show_logs(self):
-        files = sorted(self.dir.rglob("*.log"))
-        if len(files) > 20:
-            print(f"--- the first 20 of {len(files)} logs", file=sys.stderr)
-        for file in files[:20]:
+        """Of sessions, launched daemons, and what commands said on standard error."""
+        files = [f for name in ("log", "*.log", "stderr") for f in sorted(self.dir.rglob(name)) if f.is_file() and f.stat().st_size]
+        if len(files) > 40:
+            print(f"--- the first 40 of {len(files)} logs", file=sys.stderr)
+        for file in files[:40]:
             try:
                 print(f"--- {file}\n{file.read_text(errors='replace')[-6000:]}", file=sys.stderr)
             except OSError as problem:

@@ -159,7 +159,7 @@ UNIT_TEST(nobody_answers) {
   snprintf(want, sizeof want, "%s: nobody answers there; %s: nobody listens there; %s: closed before it admitted us",
            f.urls[SWALLOWS], f.urls[DEAD], f.urls[CLOSES]);
   ck_assert_str_eq(err.text, want);
-  ck_assert_int_eq(race_for(&f, (kind[]){DEAD}, 1, 50, &c, &err), HATO_REFUSED);
+  ck_assert_int_eq(race_for(&f, (kind[]){DEAD}, 1, 1000, &c, &err), HATO_REFUSED);
   const char *urls[] = {"gopher://x", "tcp://nosuchhost.invalid:5"};
   net_dialling o = {.urls = urls, .n = 1, .role = PROTO_ROLE_CLIENT, .timeout_ms = 3600000, .give_up_fd = -1};
   ck_assert_int_eq(net_dial_any(&o, &c, &err), HATO_ADDRESS_INVALID); /* does not get better */
