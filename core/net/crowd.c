@@ -3,15 +3,17 @@
  *
  * Whoever comes is accepted at once, so that a peer of ours is never behind a flood in the
  * kernel's queue, which is short. Room for it is made by who has had its time: a peer of ours
- * says HELLO as soon as it is connected, and proves itself a round trip later. Those who have
- * said HELLO and those who have not have half of the places each, and give way to their own:
- * strangers that keep silent, or stammer, never cost one of ours its place, and strangers who
- * know the protocol cost those their places only who are as new as they are. All give way the
- * oldest first, and none before a moment has passed: a flood then waits in the kernel, and
- * how fast it is served, and what that costs, has a limit too.
+ * says HELLO, or begins TLS, as soon as it is connected, and goes on a round trip later. Those
+ * who have said HELLO and those who have not have half of the places each, and give way to their
+ * own: strangers that keep silent, or stammer, never cost one of ours its place, and strangers who
+ * know the protocol cost those their places only who are as new as they are. Of those who have not
+ * said it, the silent go before who is in TLS's handshake. All give way the oldest first, and none
+ * before a moment has passed: a flood then waits in the kernel, and how fast it is served, and what
+ * that costs, has a limit too.
  */
-#include "net/listener.h"
 #include "base/clock.h"
+#include "net/listener.h"
+#include "net/tls.h"
 
 #include <sys/resource.h>
 
@@ -23,24 +25,22 @@ static unsigned most_waiting(void) {
 }
 
 void net__crowd_init(net_listener *l) {
-  hato__list_init(&l->silent);
-  hato__list_init(&l->greeted);
+  for (int i = 0; i < NET_STAGES; i++) hato__list_init(&l->staying[i]);
   hato__list_init(&l->leaving);
   l->most = most_waiting();
-}
-
-static net__place *first_of(hato__link *list) {
-  return hato__list_empty(list) ? NULL : HATO__ENTRY(list->next, net__place, link);
 }
 
 /* Out of the list of those who may stay. */
 static void take_out(net_listener *l, net__place *p) {
   hato__list_remove(&p->link);
-  if (p->told) return;
-  if (p->greeted)
-    l->n_greeted--;
-  else
-    l->n_silent--;
+  if (!p->told) l->n_staying[p->stage]--;
+}
+
+static void enter(net_listener *l, net__place *p, net__stage stage, uint64_t now) {
+  p->stage = stage;
+  p->stayed = now;
+  hato__list_push(&l->staying[stage], &p->link);
+  l->n_staying[stage]++;
 }
 
 static void tell_to_leave(net_listener *l, net__place *p, const char *why) {
@@ -50,19 +50,43 @@ static void tell_to_leave(net_listener *l, net__place *p, const char *why) {
   net_close(p->c, HATO_TIMED_OUT, why);
 }
 
-static uint64_t stay_of(const net_listener *l, bool silent) {
-  return !silent ? NET_GREETED_NS : l->kind == HATO__SCHEME_TLS ? NET_HANDSHAKE_NS : NET_SILENT_NS;
+/* Who has been there longest, and has had its time. */
+static net__place *oldest(const net_listener *l, net__stage stage, uint64_t now) {
+  static const uint64_t ms[NET_STAGES] = {[NET_SILENT] = 250, [NET_HANDSHAKING] = 2000, [NET_GREETED] = 1000};
+  const hato__link *list = &l->staying[stage];
+  if (hato__list_empty(list)) return NULL;
+  net__place *p = HATO__ENTRY(list->next, net__place, link);
+  return now - p->stayed >= ms[stage] * HATO__MS ? p : NULL;
+}
+
+/* Whose silence is none: what NNG and TLS have heard of it has not come to us. */
+static void sort_out(net_listener *l, uint64_t now) {
+  net__place *p;
+  while (l->kind == HATO__SCHEME_TLS && (p = oldest(l, NET_SILENT, now)) != NULL && net__tls_begun(p->c->stream)) {
+    take_out(l, p);
+    enter(l, p, NET_HANDSHAKING, now);
+  }
+}
+
+static unsigned staying(const net_listener *l) {
+  unsigned n = 0;
+  for (int i = 0; i < NET_STAGES; i++) n += l->n_staying[i];
+  return n;
 }
 
 /* Until so many are left, or the others are too new. */
 static void make_room(net_listener *l, uint64_t now, unsigned keep) {
-  while (l->n_silent + l->n_greeted > keep) {
-    bool silent = l->n_greeted <= keep / 2;
-    net__place *p = first_of(silent ? &l->silent : &l->greeted);
-    if (p == NULL || now - p->stayed < stay_of(l, silent)) return;
-    tell_to_leave(l, p,
-                  silent ? "kept silent while others waited to be admitted"
-                         : "did not prove itself while others waited to be admitted");
+  static const char *const words[NET_STAGES] = {
+      [NET_SILENT] = "kept silent while others waited to be admitted",
+      [NET_HANDSHAKING] = "did not end TLS's handshake and say HELLO while others waited to be admitted",
+      [NET_GREETED] = "did not prove itself while others waited to be admitted"};
+  while (staying(l) > keep) {
+    bool greeted = l->n_staying[NET_GREETED] > keep / 2;
+    if (!greeted) sort_out(l, now);
+    net__place *p = oldest(l, greeted ? NET_GREETED : NET_SILENT, now);
+    if (p == NULL && !greeted) p = oldest(l, NET_HANDSHAKING, now);
+    if (p == NULL) return;
+    tell_to_leave(l, p, words[p->stage]);
   }
 }
 
@@ -71,10 +95,9 @@ static unsigned may_stay(const net_listener *l) { return l->most - l->most / 8; 
 
 void net__crowd_join(net_listener *l, net__place *p, net_conn *c) {
   uint64_t now = hato__now();
-  *p = (net__place){.c = c, .since = now, .stayed = now};
+  *p = (net__place){.c = c, .since = now};
   pthread_mutex_lock(&l->lock);
-  hato__list_push(&l->silent, &p->link);
-  l->n_silent++;
+  enter(l, p, NET_SILENT, now);
   l->n_waiting++;
   make_room(l, now, may_stay(l));
   pthread_mutex_unlock(&l->lock);
@@ -82,12 +105,9 @@ void net__crowd_join(net_listener *l, net__place *p, net_conn *c) {
 
 void net__crowd_greeted(net_listener *l, net__place *p) {
   pthread_mutex_lock(&l->lock);
-  if (!p->greeted && !p->told) {
+  if (p->stage != NET_GREETED && !p->told) {
     take_out(l, p);
-    p->greeted = true;
-    p->stayed = hato__now();
-    hato__list_push(&l->greeted, &p->link);
-    l->n_greeted++;
+    enter(l, p, NET_GREETED, hato__now());
   }
   pthread_mutex_unlock(&l->lock);
 }
@@ -106,8 +126,7 @@ static void expire(net_listener *l, hato__link *list, uint64_t now) {
 }
 
 void net__crowd_expire(net_listener *l, uint64_t now) {
-  expire(l, &l->silent, now);
-  expire(l, &l->greeted, now);
+  for (int i = 0; i < NET_STAGES; i++) expire(l, &l->staying[i], now);
   if (l->paused_until != 0) /* theirs are descriptors that are missing */
     make_room(l, now, l->most / 8);
   else if (l->crowded)
@@ -115,8 +134,7 @@ void net__crowd_expire(net_listener *l, uint64_t now) {
 }
 
 void net__crowd_close_all(net_listener *l) {
-  hato__link *lists[] = {&l->silent, &l->greeted};
-  for (int i = 0; i < 2; i++)
-    for (hato__link *at = lists[i]->next; at != lists[i]; at = at->next)
+  for (int i = 0; i < NET_STAGES; i++)
+    for (hato__link *at = l->staying[i].next; at != &l->staying[i]; at = at->next)
       net_close(HATO__ENTRY(at, net__place, link)->c, HATO_CLOSED, "the listener was closed");
 }

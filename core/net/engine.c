@@ -27,7 +27,7 @@ const char net__tls_ours[] = "hato";
 struct nng_tls_engine_config {
   SSL_CTX *ctx;
   BIO_METHOD *bio;
-  bool server;
+  bool server, ours; /* ours: with a certificate of net__tls_own */
   char *name; /* of the peer, for its SNI */
   uint8_t pin[HATO__FINGERPRINT_BYTES]; /* of ours: the peer's certificate is this very one */
 };
@@ -35,6 +35,7 @@ struct nng_tls_engine_config {
 struct nng_tls_engine_conn {
   SSL *ssl;
   void *tls;
+  bool ours;  /* a server's, of net__tls_own */
   int failed; /* for good */
 };
 
@@ -136,6 +137,7 @@ static BIO_METHOD *bio_method(void) {
 static int conn_init(nng_tls_engine_conn *c, void *tls, nng_tls_engine_config *cfg) {
   ERR_clear_error();
   c->tls = tls;
+  c->ours = cfg->server && cfg->ours;
   c->ssl = SSL_new(cfg->ctx);
   BIO *b = BIO_new(cfg->bio);
   if (c->ssl == NULL || b == NULL) {
@@ -208,7 +210,10 @@ static int conn_send(nng_tls_engine_conn *c, const uint8_t *bytes, size_t *n) {
   return 0;
 }
 
+/* Of a server of ours, which asks its peers for no certificate: whether a ClientHello came. NNG asks for nothing else
+ * that an engine could tell of one connection. */
 static bool conn_verified(nng_tls_engine_conn *c) {
+  if (c->ours) return c->failed == 0 && SSL_get_state(c->ssl) != TLS_ST_BEFORE;
   return SSL_get0_peer_certificate(c->ssl) != NULL && SSL_get_verify_result(c->ssl) == X509_V_OK;
 }
 
@@ -329,6 +334,7 @@ static int given(char *buf, int n, int writing, void *pass) {
 static int config_own_cert(nng_tls_engine_config *cfg, const char *cert, const char *key, const char *pass) {
   if (cert == net__tls_ours) {
     const net__tls_own *own = (const net__tls_own *)(const void *)key;
+    cfg->ours = true;
     return none_but(SSL_CTX_use_cert_and_key(cfg->ctx, own->leaf, own->key, own->rest, 1) &&
                     SSL_CTX_set_cipher_list(cfg->ctx, OUR_SUITES));
   }

@@ -10,19 +10,23 @@
 
 #define NET_UNADMITTED_MAX 512u
 #define NET_ADMISSION_NS (UINT64_C(10) * 1000000000) /* an admission ends in this time */
-/* And gives way to others after this: who has to say HELLO, and who has to prove itself then. */
-#define NET_SILENT_NS (UINT64_C(250) * 1000000)
-#define NET_HANDSHAKE_NS (UINT64_C(2000) * 1000000) /* who has to end TLS's handshake and say HELLO */
-#define NET_GREETED_NS (UINT64_C(1000) * 1000000)
+
+/* How far a connection is that is not admitted. Each gives way to others when it has stayed there for its time. */
+typedef enum net__stage {
+  NET_SILENT,      /* it has to say HELLO, or to begin TLS: 250 ms */
+  NET_HANDSHAKING, /* it has to end TLS's handshake and say HELLO: 2 s */
+  NET_GREETED,     /* it said a good HELLO and has to prove itself: 1 s */
+  NET_STAGES
+} net__stage;
 
 /* A connection's place among those that are not admitted, in the listener's lists. */
 typedef struct net__place {
   hato__link link;
   net_conn *c;
   uint64_t since;  /* it was accepted */
-  uint64_t stayed; /* since then in its list */
-  bool greeted;    /* it said a good HELLO */
-  bool told;       /* it was closed, and will leave */
+  uint64_t stayed; /* since then at its stage */
+  net__stage stage;
+  bool told; /* it was closed, and will leave */
 } net__place;
 
 /* How many lines of refusals may still be written, of one kind of peers. */
@@ -49,10 +53,10 @@ struct net_listener {
 
   pthread_mutex_t lock; /* guards what follows */
   pthread_cond_t quiet;
-  /* Places, the oldest first: of who has not said HELLO yet, of who has, of who was told to leave. */
-  hato__link silent, greeted, leaving;
-  unsigned n_silent, n_greeted;
-  unsigned n_waiting; /* all three */
+  /* Places, the oldest first: of each stage, and of who was told to leave. */
+  hato__link staying[NET_STAGES], leaving;
+  unsigned n_staying[NET_STAGES];
+  unsigned n_waiting; /* all of them */
   unsigned most;      /* of them */
   unsigned handing;   /* calls of `admitted` under way */
   net__lines lines[NET_LINES];

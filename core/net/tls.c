@@ -22,6 +22,11 @@ hato_status net__tls_server(const net__tls_own *own, nng_tls_config **out, hato_
   return net__fail_nng(err, rv, "a TLS configuration");
 }
 
+bool net__tls_begun(nng_stream *s) {
+  bool begun = false;
+  return nng_stream_get_bool(s, NNG_OPT_TLS_VERIFIED, &begun) == 0 && begun; /* what our engine makes of it */
+}
+
 hato_status net__tls_client(const char *url, const hato__certificate *certificate, nng_tls_config **out,
                             hato_error *err) {
   nng_tls_config *tls = NULL;

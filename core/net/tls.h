@@ -33,6 +33,8 @@ typedef struct net__tls_own {
 bool net__tls_judge(X509_VERIFY_PARAM *p, const char *name);
 
 /* ---- tls.c ---- */
+/* Whether the peer of a connection that a listener of ours accepted has begun to speak TLS. Any thread; does not block. */
+bool net__tls_begun(nng_stream *s);
 /* What an identity's listeners speak with. */
 hato_status net__tls_server(const net__tls_own *own, nng_tls_config **out, hato_error *err);
 /* For who dials: believes nobody but who holds the very certificate, and only while the anchor vouches for it by that

@@ -314,10 +314,11 @@ def idle():
 
 
 class Flood:
-    """bench_flood at a session's tcp address, and what it said last."""
+    """bench_flood at a session's port, and what it said last."""
 
-    def __init__(self, w, n, *more):
-        self.process, self.last = w.start(PROGRAMS / "bench_flood", "--url", w.tcp, "-n", n, *more)
+    def __init__(self, w, url, n, *more):
+        port = url.rsplit("://", 1)[-1]
+        self.process, self.last = w.start(PROGRAMS / "bench_flood", "--url", f"tcp://{port}", "-n", n, *more)
         self.reader = threading.Thread(target=self.read)
         self.reader.start()
 
@@ -334,15 +335,16 @@ class Flood:
 
 
 class Flooded:
-    """Work at a daemon that dialled by tcp, and strangers at the same port."""
+    """Work at a daemon that dialled a port, and strangers at the same."""
 
-    def __init__(self, w, tasks):
+    def __init__(self, w, tasks, scheme="tcp"):
         self.w, self.tasks = w, tasks
         self.admitted, self.memory, self.descriptors, self.said = [], [], [], {}
-        w.up("-n", "0", "--listen", "tcp://127.0.0.1:0")
+        w.up("-n", "0", "--listen", f"{scheme}://127.0.0.1:0")
+        self.url = listens_at(w, scheme)
         session = next(w.dir.glob("state/hato/*/client.credential")).parent
-        self.dial = ("--url", w.tcp, "--credential-file", session / "client.credential")
-        w.started.append(subprocess.Popen([HATO, "daemon", "--url", w.tcp, "--credential-file", session / "daemon.credential",
+        self.dial = ("--url", self.url, "--credential-file", session / "client.credential")
+        w.started.append(subprocess.Popen([HATO, "daemon", "--url", self.url, "--credential-file", session / "daemon.credential",
                                            "--slots", "2"], env=w.env, stdin=subprocess.DEVNULL))
         w.tasks("array", "-n", 1000)
         self.before = resident(w.dispatcher)
@@ -353,7 +355,7 @@ class Flooded:
 
     def rate_among(self, n, *more, opening=False, ours=0):
         """Once all strangers have come, or from when the first one does; then so many of ours come."""
-        f = Flood(self.w, n, *more)
+        f = Flood(self.w, self.url, n, *more)
         deadline = time.monotonic() + 60
         while not opening and f.last["connects"] < n:
             if time.monotonic() > deadline:
@@ -386,6 +388,19 @@ def flood():
     yield row("flood-memory", "the dispatcher's memory meanwhile, more than before", "MB", max(f.memory) / 1e6, bar=16, atleast=False,
               descriptors=max(f.descriptors))
     yield row("flood-log", "its log after all of them", "KB", log / 1e3, bar=100, atleast=False)
+
+
+def flood_tls():
+    """The same at a port that speaks TLS."""
+    n = 10000
+    with World() as w:
+        f = Flooded(w, fewer(500000), "tls+tcp")
+        v = turns(times(5), {"quiet": f.rate, "flooded": lambda: f.rate_among(n, ours=5)})
+    m = {k: statistics.median(rates) for k, rates in v.items()}
+    yield row("flood-tls", f"empty tasks over tls+tcp among {n:,} strangers", "tasks/s", m["flooded"], "none of them", m["quiet"],
+              m["flooded"] / m["quiet"], 0.8)
+    yield row("flood-tls-admitted", f"one of ours comes among them, the slowest of {len(f.admitted)}", "ms", max(f.admitted),
+              bar=1000, atleast=False, median=statistics.median(f.admitted))
 
 
 # ------------------------------------------------------------------ security
@@ -521,7 +536,8 @@ def slurm():
 
 
 ROWS = {f.__name__.replace("_", "-"): f
-        for f in (array, single, trip, trip_embedded, commands, queued, daemons, payload, unequal, idle, flood, dial, tls, ssh, slurm)}
+        for f in (array, single, trip, trip_embedded, commands, queued, daemons, payload, unequal, idle, flood, flood_tls,
+                  dial, tls, ssh, slurm)}
 
 
 # --------------------------------------------------------------------- print

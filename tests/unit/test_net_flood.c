@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/ssl.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -103,6 +104,84 @@ UNIT_TEST_LIMIT(strangers_that_say_hello, 60) {
   one_of_ours_is_admitted(&h);
   close_all(N);
   host_close(&h);
+}
+
+/* ---- at a port that speaks TLS ---- */
+
+static net_identity *host_listen_tls(host *h) {
+  net_identity *id;
+  hato_error err;
+  ck_assert_msg(net_identity_make(&id, &err) == HATO_OK, "%s", err.text);
+  h->guard.identity = id;
+  h->credentials[HATO__ROLE_CLIENT] = hato__credential_new(HATO__ROLE_CLIENT, 0, net_identity_certificate(id));
+  host_listen(h, "tls+tcp");
+  return id;
+}
+
+/* What a client of TLS says first, and then nothing more. */
+static size_t client_hello(uint8_t *out, size_t room) {
+  SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+  SSL *ssl = SSL_new(ctx);
+  BIO *in = BIO_new(BIO_s_mem()), *said = BIO_new(BIO_s_mem());
+  SSL_set_bio(ssl, in, said);
+  SSL_set_connect_state(ssl);
+  ck_assert_int_lt(SSL_do_handshake(ssl), 1);
+  int n = BIO_read(said, out, (int)room);
+  ck_assert_int_gt(n, 0);
+  SSL_free(ssl);
+  SSL_CTX_free(ctx);
+  return (size_t)n;
+}
+
+UNIT_TEST_LIMIT(one_of_ours_among_a_thousand_at_a_tls_port, 60) {
+  enum { N = 1000 };
+  static host h;
+  raise_limit();
+  net_identity *id = host_listen_tls(&h);
+  crowd(&h, N);
+  for (int i = 0; i < 5; i++) one_of_ours_is_admitted(&h);
+  close_all(N);
+  host_close(&h);
+  net_identity_free(id);
+}
+
+UNIT_TEST_LIMIT(the_silent_go_before_who_has_begun_tls, 40) {
+  enum { BEGUN = 10, N = 700 };
+  static host h;
+  uint8_t hello[4096];
+  raise_limit();
+  net_identity *id = host_listen_tls(&h);
+  size_t n = client_hello(hello, sizeof hello);
+  for (int i = 0; i < BEGUN; i++) {
+    fds[i] = raw_connect(&h);
+    raw_write(fds[i], hello, n);
+    struct pollfd p = {.fd = fds[i], .events = POLLIN};
+    ck_assert_int_eq(poll(&p, 1, WAIT_MS), 1); /* the server's */
+  }
+  for (int i = BEGUN; i < N; i++) fds[i] = raw_connect(&h);
+  WAIT_FOR(count_closed(N) >= N - NET_UNADMITTED_MAX);
+  ck_assert_uint_eq(count_closed(BEGUN), 0);
+  close_all(N);
+  host_close(&h);
+  net_identity_free(id);
+}
+
+/* Strangers who begin TLS and leave it at that: they have their time, and then make room. */
+UNIT_TEST_LIMIT(strangers_that_begin_tls, 60) {
+  enum { N = 600 };
+  static host h;
+  uint8_t hello[4096];
+  raise_limit();
+  net_identity *id = host_listen_tls(&h);
+  size_t n = client_hello(hello, sizeof hello);
+  for (int i = 0; i < N; i++) {
+    fds[i] = raw_connect(&h);
+    raw_write(fds[i], hello, n);
+  }
+  one_of_ours_is_admitted(&h);
+  close_all(N);
+  host_close(&h);
+  net_identity_free(id);
 }
 
 /* A HELLO of which a byte comes now and then. */
