@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 
-from harness import BUILD, HATO, Case, alive, limit, main, stat_of
+from harness import BUILD, HATO, PATIENCE, Case, alive, limit, main, stat_of
 
 FAKES = BUILD / "tests" / "launchers"
 
@@ -112,12 +112,12 @@ class Replacement(Launches):
         self.assertIn("did not connect in time", done.err)
         self.assertEqual(self.below("sleep"), [])
 
-
     def late_and_here(self):
         """A launch by a launcher that ends whole launches only: one is to be ended, as it did not connect; the
         other has, and keeps both. Its daemon's pid, and the late one's."""
         self.exchange(self.up_with_a_copy("-n", "0"), f'[ "$HATO_FAKE_TASK" = 2 ] && exec sleep 1000\nexec {HATO} "$@"\n')
-        self.start_hato("launch", "--launcher", "fake", "-n", "2", "--launch-timeout", "1s", "--crash-limit", "0")
+        in_time = f"{3 * PATIENCE:.0f}s"  # for the other, on a machine with other work
+        self.start_hato("launch", "--launcher", "fake", "-n", "2", "--launch-timeout", in_time, "--crash-limit", "0")
         log = self.dir / "state/hato/default/log"
         self.wait_for(lambda: "LAUNCH-MEMBER-ENDED" in log.read_text(), 20, "that it is late")
         self.assertEqual([m["state"] for m in self.launches()[0]["members"]], ["connected", "starting"])
