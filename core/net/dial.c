@@ -19,6 +19,13 @@ static nng_duration time_left(const net__dial *d) {
   return ms < 1 ? 1 : ms > 0x7fffffff ? 0x7fffffff : (nng_duration)ms;
 }
 
+/* NNG cancels what is in flight by way of the dialer or stream that it was posted to, and still has a lock of theirs
+ * when the aio has ended. So neither is freed before the aio was stopped, if that has begun. */
+static void await_stop(net__dial *d) {
+  pthread_mutex_lock(&d->stopping);
+  pthread_mutex_unlock(&d->stopping);
+}
+
 static int connect_once(net__dial *d) {
   nng_stream_dialer *dialer = NULL;
   int rv = nng_stream_dialer_alloc(&dialer, d->url);
@@ -31,6 +38,7 @@ static int connect_once(net__dial *d) {
   nng_aio_wait(d->aio);
   rv = nng_aio_result(d->aio);
   if (rv == 0) d->stream = nng_aio_get_output(d->aio, 0);
+  await_stop(d);
   nng_stream_dialer_close(dialer);
   nng_stream_dialer_free(dialer);
   return rv;
@@ -82,9 +90,14 @@ static bool connected(const net__dial *d) {
   return d->kind == HATO__SCHEME_SOCKET || net__connected(d->stream);
 }
 
-/* With TLS what is posted after the peer went never completes (recv.c). */
+/* With TLS what is posted after the peer went never completes (recv.c); nor, of any kind, is told what was posted after
+ * the aio was stopped: that alone must not be waited for here, and a close ends what was posted before. */
 static void wait_for(net__dial *d) {
   for (unsigned n = 0; d->kind == HATO__SCHEME_TLS && !atomic_load(&d->done); n++) {
+    if (atomic_load(&d->stopped)) {
+      nng_stream_close(d->stream);
+      break;
+    }
     nanosleep(&(struct timespec){.tv_nsec = n < 50 ? 500000 : 10000000}, NULL);
     if (!atomic_load(&d->done) && !connected(d)) nng_stream_close(d->stream);
   }
@@ -202,10 +215,17 @@ static hato_status handshake(net__dial *d, hato_error *err) {
   return hato__fail(err, HATO_PEER_AUTH, "%s: admitted us without a proof of its own", d->url);
 }
 
+void net__dial_stop(net__dial *d) {
+  pthread_mutex_lock(&d->stopping);
+  atomic_store(&d->stopped, true);
+  nng_aio_stop(d->aio);
+  pthread_mutex_unlock(&d->stopping);
+}
+
 static void done(void *dial) { atomic_store(&((net__dial *)dial)->done, true); }
 
 hato_status net__dial_open(net__dial *d, const char *url, proto_role role, const net_auth *auth, hato_error *err) {
-  *d = (net__dial){.url = url, .role = role, .auth = auth};
+  *d = (net__dial){.url = url, .role = role, .auth = auth, .stopping = PTHREAD_MUTEX_INITIALIZER};
   hato_status st = net__url_check(url, &d->kind, err);
   if (st == HATO_OK) st = net__url_names_port(url, d->kind, err);
   if (st != HATO_OK || (st = net_init(err)) != HATO_OK) return st;
@@ -221,6 +241,7 @@ hato_status net__dial_open(net__dial *d, const char *url, proto_role role, const
 }
 
 void net__dial_close(net__dial *d) {
+  if (d->aio != NULL) pthread_mutex_destroy(&d->stopping);
   nng_aio_free(d->aio);
   nng_stream_free(d->stream);
   if (d->tls != NULL) nng_tls_config_free(d->tls);
@@ -230,6 +251,7 @@ void net__dial_close(net__dial *d) {
 }
 
 hato_status net__dial_attempt(net__dial *d, int *nng, hato_error *err) {
+  await_stop(d);
   nng_stream_free(d->stream);
   d->stream = NULL;
   *nng = connect_once(d);

@@ -4,6 +4,8 @@
 
 #include "net/internal.h"
 
+#include <pthread.h>
+
 typedef struct net__dial {
   const char *url;
   hato__scheme kind;
@@ -11,9 +13,11 @@ typedef struct net__dial {
   const net_auth *auth;
   uint64_t deadline; /* of the attempt, clock */
   struct nng_tls_config *tls; /* NULL: plain */
-  nng_aio *aio;      /* stopped by another thread, the attempt fails at once (CANCELLED) */
+  nng_aio *aio;
   nng_stream *stream;
   atomic_bool done; /* what the aio was last posted for */
+  atomic_bool stopped;
+  pthread_mutex_t stopping; /* held while another thread stops the aio */
   bool secret, munge; /* were proved */
   uint8_t hello[PROTO_HEADER + NET_HELLO_BODY];
   uint8_t body[NET_ADMISSION_BODY];
@@ -30,6 +34,8 @@ hato_status net__answer_challenge(net__dial *d, uint32_t len, hato_error *err);
 /* Connects and is admitted, or fails as net_dial says; blocks until d->deadline. nng: what connecting failed
  * with, 0 if it did not. The words begin with the url. */
 hato_status net__dial_attempt(net__dial *d, int *nng, hato_error *err);
+/* By another thread: the attempt fails at once (CANCELLED), if it has not ended. */
+void net__dial_stop(net__dial *d);
 /* The admitted connection; the dial is closed in every case. */
 hato_status net__dial_take(net__dial *d, net_conn **out, hato_error *err);
 void net__dial_close(net__dial *d);

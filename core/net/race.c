@@ -156,7 +156,7 @@ static void stop(race *c) {
   pthread_mutex_unlock(&c->lock);
   tell(c->stop);
   for (size_t i = 0; i < c->o->n; i++)
-    if (c->runners[i].begun) nng_aio_stop(c->runners[i].dial.aio);
+    if (c->runners[i].begun) net__dial_stop(&c->runners[i].dial);
   for (size_t i = 0; i < c->o->n; i++)
     if (c->runners[i].begun) pthread_join(c->runners[i].thread, NULL);
 }

@@ -1,4 +1,5 @@
 /* net over TLS: who is believed and who is not, through real connections; and the certificates that are read. */
+#include "net/dial.h"
 #include "unit/certs.h"
 #include "unit/net_help.h"
 
@@ -532,5 +533,42 @@ static void encrypted(const char *text) {
 
 UNIT_TEST_LIMIT(encrypted_key_of_the_old_form, 20) { encrypted(old_key); }
 UNIT_TEST_LIMIT(encrypted_key_of_pkcs8, 20) { encrypted(new_key); }
+
+/* ---- an attempt that another thread stops, at any moment of it ---- */
+
+static void let_go(void *arg, net_conn *c) {
+  (void)arg;
+  net_release(c);
+}
+
+static void *attempt(void *dial) {
+  hato_error err = {0};
+  int nng;
+  (void)net__dial_attempt(dial, &nng, &err);
+  return NULL;
+}
+
+UNIT_TEST_LIMIT(an_attempt_that_is_stopped_ends, 60) {
+  host h = {0};
+  hato_error err;
+  net_identity *id;
+  ck_assert_int_eq(net_identity_make(&id, &err), HATO_OK);
+  h.guard.identity = id;
+  h.credentials[HATO__ROLE_CLIENT] = hato__credential_new(HATO__ROLE_CLIENT, 0, net_identity_certificate(id));
+  host_listen_with(&h, "tls+tcp", let_go);
+  for (int i = 0; i < 200; i++) {
+    net__dial d;
+    pthread_t t;
+    ck_assert_int_eq(net__dial_open(&d, h.url, PROTO_ROLE_CLIENT, &h.auth, &err), HATO_OK);
+    d.deadline = hato__now() + 3600 * HATO__SEC;
+    ck_assert_int_eq(pthread_create(&t, NULL, attempt, &d), 0);
+    nanosleep(&(struct timespec){.tv_nsec = i * 50000L * (long)UNIT_PATIENCE}, NULL); /* of its handshake */
+    net__dial_stop(&d);
+    pthread_join(t, NULL);
+    net__dial_close(&d);
+  }
+  host_close(&h);
+  net_identity_free(id);
+}
 
 UNIT_MAIN("net_tls")
