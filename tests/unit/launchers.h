@@ -125,8 +125,9 @@ typedef struct wanted {
   int state;      /* -1: any */
 } wanted;
 
-static inline kept_event *bench_find(bench *b, wanted w, size_t from) {
-  for (size_t i = from; i < b->n; i++) {
+/* Under the lock. */
+static inline kept_event *bench_look(bench *b, wanted w) {
+  for (size_t i = 0; i < b->n; i++) {
     kept_event *e = &b->events[i];
     if (e->type == w.type && e->launch == w.launch &&
         (w.member < 0 || (e->type == LAUNCHERS_MEMBER && e->number == w.member)) &&
@@ -136,6 +137,14 @@ static inline kept_event *bench_find(bench *b, wanted w, size_t from) {
   return NULL;
 }
 
+/* What has come by now. */
+static inline kept_event *bench_find(bench *b, wanted w) {
+  pthread_mutex_lock(&b->lock);
+  kept_event *e = bench_look(b, w);
+  pthread_mutex_unlock(&b->lock);
+  return e;
+}
+
 /* Waits for it; NULL when it did not come in time. Events stay where they are. */
 static inline kept_event *bench_wait_s(bench *b, wanted w, double seconds) {
   struct timespec until;
@@ -143,7 +152,7 @@ static inline kept_event *bench_wait_s(bench *b, wanted w, double seconds) {
   until.tv_sec += (time_t)seconds;
   pthread_mutex_lock(&b->lock);
   kept_event *e;
-  while ((e = bench_find(b, w, 0)) == NULL && pthread_cond_timedwait(&b->news, &b->lock, &until) == 0) {
+  while ((e = bench_look(b, w)) == NULL && pthread_cond_timedwait(&b->news, &b->lock, &until) == 0) {
   }
   pthread_mutex_unlock(&b->lock);
   return e;

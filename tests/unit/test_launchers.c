@@ -320,7 +320,7 @@ UNIT_TEST(destroy_ends_what_was_cancelled) {
   launchers_destroy(b->h, 5000);
   b->h = NULL;
   ck_assert(!alive(e->job));
-  ck_assert_ptr_nonnull(bench_find(b, (wanted){LAUNCHERS_ENDED, 1, -1, -1}, 0));
+  ck_assert_ptr_nonnull(bench_find(b, (wanted){LAUNCHERS_ENDED, 1, -1, -1}));
   bench_end(b);
 }
 

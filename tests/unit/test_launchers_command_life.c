@@ -267,7 +267,7 @@ UNIT_TEST(a_held_daemon_that_may_wait_is_submitted) {
     ck_assert_int_eq(launchers_cancel(b->h, id, NULL), HATO_OK);
     (void)must(b, LAUNCHERS_ENDED, id, -1, -1);
   }
-  ck_assert_ptr_null(bench_find(b, (wanted){LAUNCHERS_MEMBER, 1, -1, HATO_MEMBER_RUNNING}, 0));
+  ck_assert_ptr_null(bench_find(b, (wanted){LAUNCHERS_MEMBER, 1, -1, HATO_MEMBER_RUNNING}));
   bench_end(b);
 }
 

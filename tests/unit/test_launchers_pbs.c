@@ -115,7 +115,7 @@ UNIT_TEST_LIMIT(json_of_a_real_server, 20) {
   HAS(file(b, "calls"), "qstat -x -t -f -F json 16.pbs1");
   command(b, "qstat", VERSION "cat " RECORDED "qstat-after-qdel.json\n");
   check_deleted(b);
-  ck_assert_ptr_null(bench_find(b, (wanted){LAUNCHERS_MEMBER, 18, -1, HATO_MEMBER_ENDED}, 0));
+  ck_assert_ptr_null(bench_find(b, (wanted){LAUNCHERS_MEMBER, 18, -1, HATO_MEMBER_ENDED}));
   bench_end(b);
 }
 

@@ -278,8 +278,8 @@ UNIT_TEST_LIMIT(the_end_of_the_host_is_bounded_by_a_hanging_module, 30) {
   launchers_destroy(b->h, 3000);
   b->h = NULL;
   ck_assert_uint_lt((hato__now() - t) / HATO__MS, (uint64_t)(5000 * UNIT_PATIENCE));
-  ck_assert_ptr_nonnull(bench_find(b, (wanted){LAUNCHERS_FAILED, 2, -1, -1}, 0));
-  ck_assert_ptr_nonnull(bench_find(b, (wanted){LAUNCHERS_ENDED, 1, -1, -1}, 0));
+  ck_assert_ptr_nonnull(bench_find(b, (wanted){LAUNCHERS_FAILED, 2, -1, -1}));
+  ck_assert_ptr_nonnull(bench_find(b, (wanted){LAUNCHERS_ENDED, 1, -1, -1}));
   bench_end(b);
 }
 
