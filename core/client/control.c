@@ -62,16 +62,19 @@ static void request_end(hato_pool *p, request *r) {
   hato__buf_free(&r->text);
 }
 
+/* With the dispatcher's own words, if it had any. Under the pool's lock. */
+static hato_status gone(const hato_pool *p, const char *what, hato_error *err) {
+  const char *why = p->gone_reason;
+  return hato__fail(err, HATO_CLOSED, "the dispatcher %s%s%s", what, why ? ": " : "", why ? why : "");
+}
+
 static hato_status request_send(hato_pool *p, const request *r, const char *json, size_t n, hato_error *err) {
   pool_lock(p);
-  bool open = p->state == POOL_OPEN;
-  if (open) proto_control_encode(outbox_urgent(p), r->token, json, n);
-  const char *why = p->gone_reason;
-  if (!open) hato__fail(err, HATO_CLOSED, "the dispatcher is gone%s%s", why ? ": " : "", why ? why : "");
+  hato_status st = p->state == POOL_OPEN ? HATO_OK : gone(p, "is gone", err);
+  if (!st) proto_control_encode(outbox_urgent(p), r->token, json, n);
   pool_unlock(p);
-  if (!open) return HATO_CLOSED;
-  net_wake(p->conn);
-  return HATO_OK;
+  if (!st) net_wake(p->conn);
+  return st;
 }
 
 /* {"error": words, "status": number} as the whole of an answer. */
@@ -109,14 +112,6 @@ static hato_status hand_on(hato__buf *text, bool last, bool *first, bool (*line)
   return st;
 }
 
-static hato_status gone_before_answer(hato_pool *p, hato_error *err) {
-  pool_lock(p);
-  const char *why = p->gone_reason;
-  hato_status st = hato__fail(err, HATO_CLOSED, "the dispatcher went before it had answered%s%s", why ? ": " : "", why ? why : "");
-  pool_unlock(p);
-  return st;
-}
-
 static hato_status receive(hato_pool *p, request *r, uint64_t until, bool (*line)(void *, const char *), void *arg,
                            hato_error *err) {
   bool first = true;
@@ -126,7 +121,7 @@ static hato_status receive(hato_pool *p, request *r, uint64_t until, bool (*line
     uint32_t seen = atomic_load_explicit(&r->news, memory_order_acquire);
     pthread_mutex_lock(&p->control_lock);
     last = r->last;
-    bool gone = r->gone, full = r->text.len > AHEAD;
+    bool left = r->gone, full = r->text.len > AHEAD;
     mine.failed |= r->text.failed;
     hato__buf_append(&mine, r->text.data, r->text.len);
     hato__buf_clear(&r->text);
@@ -134,8 +129,10 @@ static hato_status receive(hato_pool *p, request *r, uint64_t until, bool (*line
     if (full) net_pause(p->conn, false); /* it may call back, so without the lock */
     st = hand_on(&mine, last, &first, line, arg, err);
     if (st || last) break;
-    if (gone) {
-      st = gone_before_answer(p, err);
+    if (left) {
+      pool_lock(p);
+      st = gone(p, "went before it had answered", err);
+      pool_unlock(p);
     } else if (!client_word_wait(&r->news, seen, until)) {
       st = hato__fail(err, HATO_TIMED_OUT, "the dispatcher did not answer in time");
     }

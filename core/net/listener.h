@@ -11,11 +11,11 @@
 #define NET_UNADMITTED_MAX 512u
 #define NET_ADMISSION_NS (UINT64_C(10) * 1000000000) /* an admission ends in this time */
 
-/* How far a connection is that is not admitted. Each gives way to others when it has stayed there for its time. */
+/* How far a connection is that is not admitted. Each gives way to others when it has stayed there for its time (crowd.c). */
 typedef enum net__stage {
-  NET_SILENT,      /* it has to say HELLO, or to begin TLS: 250 ms */
-  NET_HANDSHAKING, /* it has to end TLS's handshake and say HELLO: 2 s */
-  NET_GREETED,     /* it said a good HELLO and has to prove itself: 1 s */
+  NET_SILENT,      /* it has to say HELLO, or to begin TLS */
+  NET_HANDSHAKING, /* it has to end TLS's handshake and say HELLO */
+  NET_GREETED,     /* it said a good HELLO and has to prove itself */
   NET_STAGES
 } net__stage;
 

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +22,6 @@
 #include <munge.h>
 #include <openssl/crypto.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -155,11 +155,7 @@ static hato_status ask_run(ask *a, hato_error *err) {
   pthread_condattr_destroy(&attr);
 
   pthread_t thread;
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  int e = pthread_create(&thread, NULL, ask_thread, a);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  int e = hato__thread_start(&thread, 0, ask_thread, a);
   if (e == 0) {
     await(a);
     pthread_join(thread, NULL);

@@ -92,7 +92,6 @@ class World:
         self.daemons = [d["pid"] for d in status["daemons"]]
         self.credential = next(self.dir.rglob("daemon.credential"))
         self.socket = next(u for u in status["urls"] if u.startswith("ipc://"))[len("ipc://") :]
-        self.tcp = next((u for u in status["urls"] if u.startswith("tcp://")), None)
 
     def down(self):
         self.run(HATO, "down", stderr=subprocess.DEVNULL)
@@ -395,8 +394,7 @@ def flood_tls():
     n = 10000
     with World() as w:
         f = Flooded(w, fewer(500000), "tls+tcp")
-        v = turns(times(5), {"quiet": f.rate, "flooded": lambda: f.rate_among(n, ours=5)})
-    m = {k: statistics.median(rates) for k, rates in v.items()}
+        m = medians(times(5), {"quiet": f.rate, "flooded": lambda: f.rate_among(n, ours=5)})
     yield row("flood-tls", f"empty tasks over tls+tcp among {n:,} strangers", "tasks/s", m["flooded"], "none of them", m["quiet"],
               m["flooded"] / m["quiet"], 0.8)
     yield row("flood-tls-admitted", f"one of ours comes among them, the slowest of {len(f.admitted)}", "ms", max(f.admitted),

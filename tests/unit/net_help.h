@@ -250,9 +250,11 @@ static inline bool host_find(void *arg, proto_role role, uint64_t id, uint8_t se
   return true;
 }
 
+/* Who has an identity names its certificate in them. */
 static inline void host_guard(host *h) {
+  const hato__certificate *certificate = h->guard.identity ? net_identity_certificate(h->guard.identity) : NULL;
   for (int role = HATO__ROLE_CLIENT; role <= HATO__ROLE_DAEMON; role++)
-    if (!h->credentials[role]) h->credentials[role] = hato__credential_new((hato__role)role, 0, NULL);
+    if (!h->credentials[role]) h->credentials[role] = hato__credential_new((hato__role)role, 0, certificate);
   h->auth.credential = h->credentials[HATO__ROLE_CLIENT];
   h->guard.find = host_find;
   h->guard.arg = h;

@@ -17,8 +17,6 @@ static inline void stage_open_with(stage *s, const char *scheme, net_munge munge
   bool tls = strcmp(scheme, "tcp") != 0;
   memset(s, 0, sizeof *s);
   if (tls) ck_assert_int_eq(net_identity_make(&s->id, &err), HATO_OK);
-  for (int role = HATO__ROLE_CLIENT; role <= HATO__ROLE_DAEMON; role++)
-    s->h.credentials[role] = hato__credential_new((hato__role)role, 0, tls ? net_identity_certificate(s->id) : NULL);
   s->h.guard.identity = s->id;
   s->h.guard.munge = munge;
   host_listen_with(&s->h, scheme, admitted);

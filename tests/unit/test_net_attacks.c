@@ -403,8 +403,6 @@ UNIT_TEST_LIMIT(a_relay_with_a_certificate_of_the_same_ca, 20) {
                           .key = cert_file(&d, 0600, leaf.key_pem, NULL, NULL)};
   memset(&s, 0, sizeof s);
   ck_assert_int_eq(net_identity_load(&f, &s.id, &err), HATO_OK);
-  for (int role = HATO__ROLE_CLIENT; role <= HATO__ROLE_DAEMON; role++)
-    s.h.credentials[role] = hato__credential_new((hato__role)role, 0, net_identity_certificate(s.id));
   s.h.guard.identity = s.id;
   s.h.guard.munge = NET_MUNGE_OFF;
   host_listen(&s.h, "tls+tcp");

@@ -113,7 +113,6 @@ static net_identity *host_listen_tls(host *h) {
   hato_error err;
   ck_assert_msg(net_identity_make(&id, &err) == HATO_OK, "%s", err.text);
   h->guard.identity = id;
-  h->credentials[HATO__ROLE_CLIENT] = hato__credential_new(HATO__ROLE_CLIENT, 0, net_identity_certificate(id));
   host_listen(h, "tls+tcp");
   return id;
 }

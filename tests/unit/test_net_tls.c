@@ -47,7 +47,6 @@ static void host_with(host *h, const char *scheme, const net_identity *id) {
   memset(h, 0, sizeof *h);
   h->echo = true;
   h->guard.identity = id;
-  h->credentials[HATO__ROLE_CLIENT] = hato__credential_new(HATO__ROLE_CLIENT, 0, net_identity_certificate(id));
   host_listen(h, scheme);
 }
 
@@ -554,7 +553,6 @@ UNIT_TEST_LIMIT(an_attempt_that_is_stopped_ends, 60) {
   net_identity *id;
   ck_assert_int_eq(net_identity_make(&id, &err), HATO_OK);
   h.guard.identity = id;
-  h.credentials[HATO__ROLE_CLIENT] = hato__credential_new(HATO__ROLE_CLIENT, 0, net_identity_certificate(id));
   host_listen_with(&h, "tls+tcp", let_go);
   for (int i = 0; i < 200; i++) {
     net__dial d;
