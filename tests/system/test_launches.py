@@ -338,7 +338,7 @@ class Workers(Launches):
         """However often that is tried, by `hato down` and by the next start."""
         self.hato("up", "-n", "0")
         self.hato("launch", "--launcher", "fake", "-n", "2", "-o", "host=a", "--", "sleep", "1000")
-        pids = self.below("sleep")
+        pids = self.wait_for(lambda: self.below("sleep", "1000"), 20, "its workers")
         record = next(self.dir.rglob("launches"))
         before = json.loads(record.read_text())
         os.kill(self.status()["pid"], signal.SIGKILL)
