@@ -89,8 +89,7 @@ void dispatcher_launch_look(dispatcher *d, uint64_t now) {
   uint32_t n;
   bool written = false;
   dispatcher_lock(d);
-  do {
-    n = sched_launches_next(d->life, now, a, 16);
+  while ((n = sched_launches_next(d->life, now, a, 16)) > 0) {
     for (uint32_t i = 0; i < n; i++) {
       if (a[i].type == SCHED_LAUNCH_END_MEMBER) end_member(d, &a[i]);
       if (a[i].type == SCHED_LAUNCH_GIVE_UP) give_up(d, &a[i]);
@@ -101,7 +100,8 @@ void dispatcher_launch_look(dispatcher *d, uint64_t now) {
     for (uint32_t i = 0; i < n; i++)
       if (a[i].type == SCHED_LAUNCH_REPLACE) replace_members(d, &a[i]);
     dispatcher_lock(d);
-  } while (n == 16);
+  }
+  /* The lock was not let go since nothing was due: whoever waits for a launch is told what followed of its end, too. */
   uint64_t at = sched_launches_wake(d->life);
   launch *l, *next;
   HASH_ITER(hh, d->launches, l, next) {

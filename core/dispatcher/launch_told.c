@@ -138,7 +138,7 @@ void dispatcher_launch_joined(worker *w) {
   sched_launches_joined(l->d->life, hato__now(), l->id, number);
   dispatcher_launch_note(l, number);
   if (l->d->launchers) launchers_member_known(l->d->launchers, l->id, number, true);
-  dispatcher_launch_answer(l, hato__now());
+  dispatcher_launch_soon(l->d); /* it answers whoever waits */
 }
 
 void dispatcher_launch_left(worker *w) {
