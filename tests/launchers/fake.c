@@ -19,6 +19,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* Of an operation: long for one that works, short for who waits for the end of one that hangs. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define DEADLINE_MS 8000
+#else
+#define DEADLINE_MS 2000
+#endif
+
 typedef struct job {
   struct job *next;
   uint64_t id;
@@ -342,9 +349,9 @@ const hato_launcher hato_launcher_module = {
     .member_env = "HATO_FAKE_TASK",
     .member_first = 1,
     .interval_ms = 100,
-    .launch_deadline_ms = 2000,
-    .poll_deadline_ms = 2000,
-    .other_deadline_ms = 2000,
+    .launch_deadline_ms = DEADLINE_MS,
+    .poll_deadline_ms = DEADLINE_MS,
+    .other_deadline_ms = DEADLINE_MS,
     .probe = probe,
     .open = open_fake,
     .plan = plan,

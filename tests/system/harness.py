@@ -93,6 +93,10 @@ def processes():
 def descendants(of=None, zombies=False):
     """The processes below one (this one), at any depth."""
     table, below, fresh = processes(), [], [of or os.getpid()]
+    for _ in range(10):  # one whose parent ended while we read is another's child by now
+        if all(parent in table or not parent for _, parent in table.values()):
+            break
+        table = processes()
     children = {}
     for pid, (_, parent) in table.items():
         children.setdefault(parent, []).append(pid)
@@ -255,7 +259,7 @@ class Case(unittest.TestCase):
 
     def end_all(self):
         """Ends every process below this one, whoever started it, however it detached itself."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 20 * PATIENCE
         while time.monotonic() < deadline:
             left = descendants(zombies=True)
             if not left:
@@ -345,19 +349,29 @@ class Case(unittest.TestCase):
     # ----------------------------------------------------------------- waiting
 
     def wait_for(self, predicate, seconds=10, what="the condition"):
-        """Asks until the answer is true, and returns it."""
+        """Asks until the answer is true, and returns it. The last question is asked when time is over, not before."""
         deadline = time.monotonic() + seconds * PATIENCE
         while True:
+            over = time.monotonic() > deadline
             answer = predicate()
             if answer:
                 return answer
-            if time.monotonic() > deadline:
+            if over:
                 self.fail(f"not within {seconds * PATIENCE:.0f} s: {what}; below us: {[(p, command_line(p)) for p in descendants()]}")
             pause()
 
     def below(self, *words, of=None):
         """Descendants whose command line holds these words, each as a whole word."""
         return [pid for pid in descendants(of) if all(word in command_line(pid) for word in words)]
+
+    def called(self, *words):
+        """Descendants whose command line is exactly these words: not a shell that is given them, nor a process that
+        one has just forked, which shows its parent's words until it executes its own."""
+        return [pid for pid in descendants() if command_line(pid) == list(words)]
+
+    def wait_called(self, count, *words):
+        """As called, when there are so many."""
+        return self.wait_for(lambda: len(found := self.called(*words)) == count and found, 20, f"{count} of {words}")
 
     def assert_nothing_left(self, seconds=10):
         """No process is left of what this test started (after a moment: ends take time to be seen)."""

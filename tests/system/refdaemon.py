@@ -14,8 +14,8 @@ import secrets
 import struct
 import time
 
-from refclient import (CH_IN, CREDIT, EXPLICIT, GOODBYE, HEARTBEAT, OBJECT, PIECE, RESULTS, SPEC, SPEC_DROP, WINDOW, Closed,
-                       Connection, Fields, ProtocolError, counted_bytes, credit, frame, piece)
+from refclient import (CH_IN, CREDIT, EXPLICIT, GOODBYE, HEARTBEAT, OBJECT, PATIENCE, PIECE, RESULTS, SPEC, SPEC_DROP, TIMEOUT,
+                       WINDOW, Closed, Connection, Fields, ProtocolError, counted_bytes, credit, frame, piece)
 
 DAEMON, ASSIGN, STARTED, TAKE, TAKEN, INTERRUPT, DRAIN, ENLISTED = 32, 33, 34, 35, 36, 37, 38, 39
 ROLE_DAEMON = 2
@@ -56,7 +56,7 @@ class Task:
 
 
 class Daemon:
-    def __init__(self, address, slots=1, credential=None, timeout=20, **more):
+    def __init__(self, address, slots=1, credential=None, timeout=TIMEOUT, **more):
         self.connection = Connection(address, timeout)
         self.timeout = timeout
         self.connection.admit(credential, ROLE_DAEMON)
@@ -108,8 +108,8 @@ class Daemon:
     # ------------------------------------------------------------------ what comes
 
     def until(self, condition, seconds=None):
-        """Receives until the condition holds; its value."""
-        deadline = time.monotonic() + (seconds or self.timeout)
+        """Receives until the condition holds; its value. seconds: of programs that are not sanitized."""
+        deadline = time.monotonic() + (seconds * PATIENCE if seconds else self.timeout)
         while True:
             answer = condition()
             if answer:

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 
-from harness import HATO, Case, alive, limit, main
+from harness import HATO, PATIENCE, Case, alive, limit, main
 
 
 class Up(Case):
@@ -163,7 +163,7 @@ class Up(Case):
                 self.assertIn("hato up", done.err)
 
     def test_it_ends_when_idle(self):
-        self.hato("up", "-n", "1", "--idle", "2s")
+        self.hato("up", "-n", "1", "--idle", f"{2 * PATIENCE:.0f}s")
         self.assert_nothing_left(20)
         self.hato("status", rc=3)
 
@@ -176,7 +176,7 @@ class Up(Case):
         self.assert_nothing_left(20)
 
     def test_an_uncollected_result_is_no_idleness(self):
-        self.hato("up", "-n", "1", "--idle", "4s")
+        self.hato("up", "-n", "1", "--idle", f"{4 * PATIENCE:.0f}s")
         self.hato("submit", "echo", "kept")
         self.hato("wait", "1")
         self.assertEqual(self.hato("output", "1").out, "kept\n")
@@ -299,6 +299,7 @@ class Up(Case):
         self.hato("up", "-n", "1")
         running = self.start_hato("map", "touch started; sleep 600; : {}", stdin=self.lines(3))
         self.wait_for((self.cwd / "started").exists, 20, "a task at work")
+        self.wait_for(lambda: sum(self.status()["tasks"][state] for state in ("queued", "sent", "running")) == 3, 20, "all three")
         down = self.hato("down")
         self.assertIn("3 tasks were unresolved", down.err)
         done = running.wait(20)

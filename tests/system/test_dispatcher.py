@@ -46,7 +46,7 @@ class Life(Served):
             for name in ("cmdline", "environ"):
                 try:
                     found = Path(f"/proc/{pid}/{name}").read_bytes()
-                except PermissionError:  # only root may
+                except (PermissionError, FileNotFoundError, ProcessLookupError):  # only root may; it has ended
                     found = b""
                 self.assertNotIn(secret, found.decode(errors="replace"), (pid, name))
 
@@ -75,15 +75,16 @@ class Life(Served):
         self.assertEqual(json.loads(done.out)["pid"], server.pid)
 
     def test_an_idle_session_ends(self):
-        server = self.serve("--idle", "400ms")
+        idle = 2 * PATIENCE  # within which we are to be a client of it
+        server = self.serve("--idle", f"{idle:.0f}s")
         client, daemon = self.client(server), self.daemon(server)
         first = client.submit(client.specification(["x"]), count=1, flags=DETACHED)
         daemon.run(daemon.next())
         request(client, "wait", all=True)
         client.close()
-        self.stays_up(server, 1.0, "a result was not collected")
+        self.stays_up(server, 1.5 * idle, "a result was not collected")
         again = self.client(server)
-        self.stays_up(server, 1.0, "there is a client")
+        self.stays_up(server, 1.5 * idle, "there is a client")
         again.connection.send(frame(FETCH, struct.pack("<Q", first)))
         next(again.results(first, 1))
         again.close()

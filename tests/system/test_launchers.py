@@ -47,6 +47,10 @@ class Misuse(Case):
         self.assertEqual(done.rc, 0, repr(done))
         self.assertEqual(done.out, "".join(f"task {i}\n" for i in range(self.fed)))
 
+    def launch_fake(self, *options):
+        """One daemon of the fake's; returns when it has connected, however long what is wrong keeps it queued."""
+        self.hato("launch", "--launcher", "fake", "-n", "1", "--wait", "60s", *options, timeout=60)
+
     def refused(self, launcher, words, *options, timeout=60):
         done = self.hato("launch", "--launcher", launcher, "-n", "1", *options, rc=None, timeout=timeout)
         self.assertNotEqual(done.rc, 0, repr(done))
@@ -97,7 +101,7 @@ class Misuse(Case):
             with self.subTest(fault):
                 had = len(self.status()["daemons"])
                 # The daemon is queued for some polls, so that the fault comes before it does.
-                self.hato("launch", "--launcher", "fake", "-n", "1", "-o", f"fault={fault}", timeout=60)
+                self.launch_fake("-o", f"fault={fault}")
                 self.assertEqual(len(self.status()["daemons"]), had + 1)
                 self.unharmed()
         self.end_stream()
@@ -112,19 +116,19 @@ class Misuse(Case):
         self.assertEqual(launches["local"]["ended"], 0)
         self.assertEqual(launches["local"]["connected"], 2)
         # One that lies beside the truth is believed where it can be.
-        self.hato("launch", "--launcher", "fake", "-n", "1", "-o", "fault=lie", "-o", "fault-times=0", timeout=60)
+        self.launch_fake("-o", "fault=lie", "-o", "fault-times=0")
         self.assertEqual(len(self.status()["daemons"]), 3)
         self.unharmed()
         self.end_stream()
 
     @limit(60)
     def test_the_process_of_one_that_is_killed_is_started_again(self):
-        self.hato("launch", "--launcher", "fake", "-n", "1", timeout=60)
-        hosts = [pid for pid in self.below("launcher-host")]
+        self.launch_fake()
+        hosts = self.below("launcher-host")
         self.assertEqual(len(hosts), 1)
         os.kill(hosts[0], 9)
         self.wait_for(lambda: not alive(hosts[0]), 10, "it is dead")
-        self.hato("launch", "--launcher", "fake", "-n", "1", timeout=60)
+        self.launch_fake()
         self.assertEqual(len(self.status()["daemons"]), 4)
         self.unharmed()
         self.end_stream()
@@ -135,7 +139,8 @@ class Suite(Case):
     def test_an_interrupted_suite_leaves_nothing_running(self):
         self.env["HATO_LAUNCHERS_PATH"] = str(BUILD / "tests/launchers")
         self.env["HATO_FAKE_DIR"] = str(self.dir / "tmp")
-        running = self.start_hato("launchers", "test", "fake")
+        # Queued for as long as it is followed: the first launch is still under way, however late we come.
+        running = self.start_hato("launchers", "test", "fake", "-o", "queue-polls=1000")
         self.wait_for(lambda: self.below("sleep", "600"), 30, "something is launched")
         running.signal(signal.SIGINT)
         done = running.wait()

@@ -3,7 +3,7 @@ gets as far as its submit command, which is not there."""
 
 import re
 
-from harness import SOURCE, Case, main
+from harness import SOURCE, Case, limit, main
 
 
 def sections():
@@ -21,6 +21,7 @@ def sections():
 
 
 class Templates(Case):
+    @limit(120)
     def test_each_gets_as_far_as_its_submit(self):
         commands = {"gridengine": "qsub", "srun": "srun", "mine": "my-submit", "lsf": "bsub", "oar": "oarsub",
                     "condor": "condor_submit", "flux": "flux"}
@@ -35,7 +36,7 @@ class Templates(Case):
         self.hato("up", "-n", "0")
         for name, command in commands.items():
             with self.subTest(name):
-                done = self.hato("launch", "--profile", name, "-n", "2", "--crash-limit", "1", "--wait", "5s", rc=None)
+                done = self.hato("launch", "--profile", name, "-n", "2", "--crash-limit", "1", "--wait", "60s", rc=None, timeout=60)
                 self.assertRegex(done.err, rf"{command}.*not found|exited with 127|No such file")
         self.hato("down")
 

@@ -10,7 +10,8 @@ import socket
 
 from harness import PATIENCE, Case, limit, main
 
-SHORT = f"{600 * PATIENCE:.0f}ms"  # long enough that each address is begun, 250 ms after the one before
+# Of a daemon that nobody admits: long enough that each address, begun 250 ms after the one before, has answered.
+SHORT = f"{3 * PATIENCE:.0f}s"
 
 
 class Where(Case):
@@ -22,9 +23,12 @@ class Where(Case):
         return self.dir / "state" / "hato" / name / "daemon.credential"
 
     def dead(self):
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            return f"tcp://127.0.0.1:{s.getsockname()[1]}"
+        """Where nobody listens, and until the test ends nobody does who does not ask for this port."""
+        s = socket.socket()
+        self.addCleanup(s.close)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("127.0.0.1", 0))
+        return f"tcp://127.0.0.1:{s.getsockname()[1]}"
 
     def swallowing(self):
         """A port whose backlog is full: what comes is dropped, as a firewall does."""

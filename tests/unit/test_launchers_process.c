@@ -90,7 +90,7 @@ UNIT_TEST_LIMIT(submitted_before_the_crash_is_found_by_its_tag, 20) {
 UNIT_TEST_LIMIT(a_launch_that_hangs_is_killed, 30) {
   bench *b = bench_start(0, 0);
   LAUNCH(b, 1, "fake", 1, fault("launch-hang"), "true");
-  HAS(must(b, LAUNCHERS_FAILED, 1, -1, -1)->text, "did not answer within 2 s");
+  HAS(must(b, LAUNCHERS_FAILED, 1, -1, -1)->text, "did not answer within ");
   LAUNCH(b, 2, "fake", 1, fault("launch-hang-after"), "sleep", "100");
   must(b, LAUNCHERS_SUBMITTED, 2, -1, -1);
   end(b, 2);
