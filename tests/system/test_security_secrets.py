@@ -1,6 +1,7 @@
 """Where a session's secrets are, and that they are nowhere else: no output, log, file, argument or environment
 holds one but the credential files, and in memory they stand only in pages that no dump has."""
 
+import contextlib
 import json
 import os
 import re
@@ -16,8 +17,23 @@ SANITIZED = os.environ.get("HATO_SANITIZE", "")
 CREDENTIAL_NAMES = ("secret", "*.credential")
 
 
+def walk(*folders):
+    """The files below, those that go meanwhile left out."""
+    found = [Path(folder) / name for top in folders for folder, _, names in os.walk(top) for name in names]
+    return [path for path in found if path.is_file()]
+
+
 def credential_files(*folders):
-    return [path for folder in folders for name in CREDENTIAL_NAMES for path in Path(folder).rglob(name)]
+    return [path for path in walk(*folders) if any(path.match(name) for name in CREDENTIAL_NAMES)]
+
+
+def read_all(paths):
+    """{path: its bytes}. Of a session at work some end in between: records get their names, launches are over."""
+    found = {}
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            found[path] = path.read_bytes()
+    return found
 
 
 def mappings(pid):
@@ -92,7 +108,7 @@ class Kept(Case):
         return path if path.exists() else self.folder() / "secret"
 
     def secrets(self):
-        found = {secret_of(path.read_text()) for path in credential_files(self.dir)}
+        found = {secret_of(data.decode()) for data in read_all(credential_files(self.dir)).values()}
         self.assertTrue(found)
         return found
 
@@ -162,7 +178,7 @@ class Session(Kept):
     def files(self):
         """All that was written, but for the credentials."""
         but = {*credential_files(self.dir), self.dir / "wrong", self.dir / "none"}
-        return {path: path.read_bytes() for path in self.dir.rglob("*") if path.is_file() and path not in but}
+        return read_all(path for path in walk(self.dir) if path not in but)
 
     @limit(60)
     def test_a_credential_in_the_environment_is_read_once_and_seen_by_nobody(self):
@@ -176,7 +192,7 @@ class Session(Kept):
         for pid in [daemon.pid, *descendants(daemon.pid)]:
             try:
                 self.nothing_in(Path(f"/proc/{pid}/environ").read_bytes(), command_line(pid))
-            except PermissionError:  # only root may
+            except (PermissionError, FileNotFoundError, ProcessLookupError):  # only root may; it has ended
                 pass
         # Whoever has one in his environment hands it on to nobody, tasks and other systems' workers included.
         self.hato("launch", "-n", "1", "--slots", "1", env=given)
@@ -217,10 +233,11 @@ class Memory(Kept):
         piped = self.popen([HATO, "daemon", "--url", self.tcp(), "--slots", "1", "--credential-file", "-"], stdin=-1)
         piped.stdin.write(text.encode() + b"\n")
         piped.stdin.close()
-        self.wait_for(lambda: len(self.hato_json("status")[0]["daemons"]) == 4, what="four daemons")
+        self.wait_for(lambda: len(self.hato_json("status")[0]["daemons"]) == 4, 30, "four daemons")
         self.hato("launch", "-n", "1")
         client = self.start_hato("run", "--url", self.tcp(), "--credential-file", self.credential("client"), "--", "sleep", "600")
-        self.wait_for(lambda: self.below("sleep", "600"), what="the task")
+        # The client's own words hold these two: it is admitted, and done with its credential, when the task runs.
+        self.wait_for(lambda: [pid for pid in self.below("sleep", "600") if command_line(pid)[:1] == ["sleep"]], 30, "the task")
         secrets |= self.secrets()
         (server,) = self.below("dispatcher")
         self.only_where_no_dump_has_it(server, secrets, True)
@@ -241,7 +258,7 @@ class Memory(Kept):
         # What is handed to a launch's daemon on its standard input is noted on its way.
         between = self.dir / "between"
         between.write_text(f'#!/bin/sh\numask 077; [ "$1" = daemon ] || exec {HATO} "$@"\n'
-                           f't=$(cat); printf %s "$t" >{self.dir}/seen$$.credential; printf %s "$t" | {HATO} "$@"\n')
+                           f't=$(cat); seen={self.dir}/seen$$; printf %s "$t" >$seen; mv $seen $seen.credential; printf %s "$t" | {HATO} "$@"\n')
         between.chmod(0o755)
         inside, self.outside = os.pipe()
         self.addCleanup(os.close, self.outside)
@@ -258,8 +275,9 @@ class Memory(Kept):
     @limit(120)
     def test_of_a_program_with_a_dispatcher_inside(self):
         host = self.host()
+        # It waits for the daemon of its second launch, and not for that of the first.
+        self.wait_for(lambda: len(list(self.dir.glob("seen*.credential"))) >= 2, 30, "each launch's own")
         secrets = self.secrets()
-        self.assertGreaterEqual(len(list(self.dir.glob("seen*.credential"))), 2, "each launch's own")
         self.only_where_no_dump_has_it(host.pid, secrets, True)
         self.close(host)
         self.assertEqual(in_memory(host.pid, secrets), {True: [], False: []})
