@@ -198,7 +198,7 @@ class Certificates(Encrypted):
         self.hato("up", "-n", "0", "--session", "other", "--listen", "tls+tcp://127.0.0.1:0", "--tls-certificate", "other.chain", "--tls-key", "other.key")
         self.addCleanup(lambda: self.hato("down", "--session", "other", rc=None))
         url = json.loads((self.session().parent / "other" / "address").read_text())["urls"][1]
-        done = self.daemon(url, "--dial-timeout", "2s").wait()
+        done = self.daemon(url).wait()
         self.assertEqual(done.rc, 4)
         self.assertIn("who answers there has another certificate than the dispatcher", done.err)
         done = self.hato("status", "--url", url, "--credential-file", self.credential("client"), rc=3)
@@ -314,7 +314,7 @@ class Policy(Encrypted):
 
     def dialled(self):
         """The addresses that the only daemon was given."""
-        (pid,) = [p for p in self.below("daemon", "--url") if alive(p) and command_line(p)[1] == "daemon"]
+        (pid,) = [p for p in self.below("daemon", "--url") if alive(p) and command_line(p)[1:2] == ["daemon"]]
         return command_line(pid)[command_line(pid).index("--url") + 1]
 
     def tunnelled(self):

@@ -1,6 +1,7 @@
 """What goes over the wire, recorded between the programs: over TCP no secret, over TLS nothing that was meant for the
 other end. And the wrong credential in real programs' hands: refused, said on both sides, with nothing of why."""
 
+import contextlib
 import re
 import socket
 import threading
@@ -47,9 +48,10 @@ class Wire:
                     kept += data
                 sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            source.close()
-            sink.close()
+        except OSError:  # shut, not closed: the other way may be waiting for one of them
+            for end in (source, sink):
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
         with self.lock:
             self.open -= 1
 
