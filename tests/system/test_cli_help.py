@@ -4,7 +4,7 @@ import re
 import shutil
 import unittest
 
-from harness import BUILD, Case, main
+from harness import BUILD, Case, limit, main
 
 
 class Help(Case):
@@ -71,6 +71,7 @@ class Help(Case):
         self.assertEqual({option for option in options if option not in page}, set())
 
     @unittest.skipUnless(shutil.which("groff"), "no groff")
+    @limit(120)
     def test_manual_pages_have_no_faults(self):
         pages = sorted((BUILD / "man").glob("*.1"))
         self.assertEqual({p.name for p in pages}, {f"hato-{verb}.1" for verb in self.verbs()} | {"hato.1"})

@@ -10,7 +10,7 @@ import subprocess
 import termios
 from pathlib import Path
 
-from harness import HATO, Case, limit, main
+from harness import HATO, PATIENCE, Case, limit, main
 
 SH = "/bin/sh"
 
@@ -229,37 +229,37 @@ class Map(Case):
         os.close(write)
         self.wait_for(lambda: not self.below("head") and self.full(end), 30, "a full pipe")
         process.send_signal(signal.SIGINT)
-        process.wait(20)
+        process.wait(20 * PATIENCE)
         self.assertEqual(process.returncode, 130)
 
     def full(self, fd):
         return struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0" * 4))[0] >= 60000
 
-    @limit(120)
+    @limit(300)
     def test_what_waits_for_an_early_task_is_held_on_disk(self):
         os.mkfifo(self.cwd / "go")
         sanitized = bool(os.environ.get("HATO_SANITIZE"))  # its memory is not measured then
         n, size = 300 if sanitized else 3000, 60000
         running = self.start_hato("map", "--embedded", "-j", "2", "-a", self.inputs(n), "--progress=always",
                                   f"test {{}} != 1 || read x < go; printf '%0{size}d\\n' {{}}")
-        self.wait_for(lambda: f"] {n - 1} of {n} done" in running.err(), 80, "all but the first")
+        self.wait_for(lambda: f"] {n - 1} of {n} done" in running.err(), 200, "all but the first")
         status = Path(f"/proc/{running.pid}/status").read_text()
         peak = int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
         if not sanitized:
             self.assertLess(peak, 140 * 1024, "KiB, of 180 MB of output")
         self.assertEqual(running.out(), "")
         (self.cwd / "go").write_text("x\n")
-        done = running.wait(60)
+        done = running.wait(90)
         self.assertEqual(done.rc, 0)
         lines = done.out.splitlines()
         self.assertEqual([int(line.lstrip("0")) for line in lines], list(range(1, n + 1)))
         self.assertEqual({len(line) for line in lines}, {size})
 
-    @limit(120)
+    @limit(200)
     def test_ten_thousand_commands(self):
         # Sanitized executors take milliseconds to fork, and of what there is to see they see it in the first thousand.
         n = 1000 if os.environ.get("HATO_SANITIZE") else 10000
-        done = self.map("true", input="".join(f"{i}\n" for i in range(n)), timeout=100)
+        done = self.map("true", input="".join(f"{i}\n" for i in range(n)), timeout=180)
         self.assertEqual((done.out, done.err), ("", ""))
 
     def test_bad_options_name_the_nearest(self):
@@ -289,8 +289,9 @@ class Terminals(Case):
     @limit(90)
     def test_progress_on_a_terminal(self):
         self.run_command(SH, "-c", "seq 30 > inputs")
-        shell = "hato map --embedded -j 2 -a inputs 'sleep 0.05; echo out-{}; test {} != 7' > file"
-        done = self.start_terminal(SH, "-c", shell).wait(self, 40)
+        # A rate is told after half a second: there is time for it also when hato has to wait for its turn.
+        shell = "hato map --embedded -j 2 -a inputs 'sleep 0.2; echo out-{}; test {} != 7' > file"
+        done = self.start_terminal(SH, "-c", shell).wait(self, 60)
         self.assertEqual(done.rc, 1, done)
         self.assertRegex(done.out, r"\[[#.]+\] \d+ of 30 done")
         self.assertRegex(done.out, r"1 failed")
@@ -302,7 +303,7 @@ class Terminals(Case):
     @limit(90)
     def test_progress_does_not_tear_output(self):
         self.run_command(SH, "-c", "seq 30 > inputs")
-        done = self.start_terminal(HATO, "map", "--embedded", "-j", "2", "-a", "inputs", "sleep 0.05; echo out-{}").wait(self, 40)
+        done = self.start_terminal(HATO, "map", "--embedded", "-j", "2", "-a", "inputs", "sleep 0.1; echo out-{}").wait(self, 60)
         self.assertIn(" of 30 done", done.out)
         self.assertEqual(self.screen(done.out), [f"out-{i}" for i in range(1, 31)])
 

@@ -63,7 +63,7 @@ class Embedded(Case):
         self.assertEqual(self.hato("run", "--stdin", "file", "wc", "-c").out.strip(), "1000000")
         self.assertEqual(self.hato("run", "cat").out, "", "/dev/null")
 
-    @limit(60)
+    @limit(120)
     def test_long_output_of_long_input(self):
         payload = os.urandom(8_000_000)
         for _ in range(15):  # it is handed on to the last byte, also when its task has ended before

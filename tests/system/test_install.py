@@ -17,7 +17,7 @@ class Install(Case):
     def setUp(self):
         super().setUp()
         self.prefix = self.dir / "prefix"
-        self.run_command("cmake", "--install", BUILD, "--prefix", self.prefix)
+        self.run_command("cmake", "--install", BUILD, "--prefix", self.prefix, timeout=60)
         self.env["PKG_CONFIG_PATH"] = str(next(self.prefix.rglob("hato.pc")).parent)
 
     def there(self, pattern):
@@ -28,7 +28,7 @@ class Install(Case):
     def compile(self, source, out):
         words = self.run_command("pkg-config", "--cflags", "--libs", "hato").out.split()
         libdir = self.there("lib*/**/libhato.so")[0].parent
-        self.run_command(CC, "-std=c17", "-Wall", "-Wextra", "-Werror", *FLAGS, source, "-o", out, *words, f"-Wl,-rpath,{libdir}")
+        self.run_command(CC, "-std=c17", "-Wall", "-Wextra", "-Werror", *FLAGS, source, "-o", out, *words, f"-Wl,-rpath,{libdir}", timeout=60)
 
     def test_the_tree_is_complete(self):
         for pattern in ("bin/hato", "lib*/**/libhato.so.0", "include/hato/hato.h", "include/hato/launcher.h",
@@ -49,7 +49,7 @@ class Install(Case):
         done = self.run_command(alone / "hato", "map", "--embedded", "-j", "2", "echo", "{}", input="a\nb\n")
         self.assertEqual(done.out, "a\nb\n")
 
-    @limit(120)
+    @limit(240)
     def test_the_examples_compile_by_pkg_config_and_run(self):
         self.assertGreaterEqual(len(EXAMPLES), 2)
         for source in EXAMPLES:
@@ -57,7 +57,7 @@ class Install(Case):
                 self.compile(source, self.dir / source.stem)
                 self.run_command(self.dir / source.stem, timeout=60)
 
-    @limit(120)
+    @limit(240)
     def test_the_cmake_package_is_found(self):
         project = self.dir / "project"
         project.mkdir()
@@ -66,16 +66,16 @@ class Install(Case):
             "cmake_minimum_required(VERSION 3.16)\nproject(user C)\nfind_package(hato 0.1 REQUIRED)\n"
             "add_executable(version version.c)\ntarget_link_libraries(version hato::hato)\n")
         self.run_command("cmake", "-G", "Ninja", "-S", project, "-B", project / "b", f"-DCMAKE_PREFIX_PATH={self.prefix}",
-                         f"-DCMAKE_C_COMPILER={CC}", f"-DCMAKE_C_FLAGS={' '.join(FLAGS)}")
-        self.run_command("cmake", "--build", project / "b")
+                         f"-DCMAKE_C_COMPILER={CC}", f"-DCMAKE_C_FLAGS={' '.join(FLAGS)}", timeout=90)
+        self.run_command("cmake", "--build", project / "b", timeout=60)
         self.assertRegex(self.run_command(project / "b/version").out, r"^\d+\.\d+\.\d+$")
 
-    @limit(180)
+    @limit(300)
     def test_a_launcher_is_built_against_the_installed_header_alone(self):
         folder = self.dir / "launcher"
         shutil.copytree(self.there("share/doc/hato/examples/launcher")[0], folder)
         self.env.update(PATH=f"{self.prefix / 'bin'}:{os.environ['PATH']}")
-        self.run_command("make", f"CC={CC}", "CFLAGS=-O2 -Wall -Wextra -Werror", cwd=folder)
+        self.run_command("make", f"CC={CC}", "CFLAGS=-O2 -Wall -Wextra -Werror", cwd=folder, timeout=60)
         needed = self.run_command("readelf", "-d", folder / "hato_launcher_tsp.so").out
         self.assertNotIn("libhato", needed)
         done = self.run_command("make", "test", cwd=folder, timeout=120)
@@ -97,6 +97,7 @@ class Install(Case):
         for piece in pieces:
             self.assertIn(piece, example)
 
+    @limit(180)
     def test_manual_pages_have_no_faults(self):
         for page in self.there("share/man/man*/*"):
             done = self.run_command("man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", page)
