@@ -208,7 +208,7 @@ def up():
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=environ, start_new_session=True)
     try:
         (state / "keeper").write_text(f"{process.pid} {started(process.pid)}\n")
-        wait_for(lambda: (state / "up").exists() or process.poll() is not None, 90, "the keeper says that all is up")
+        wait_for(lambda: (state / "up").exists() or process.poll() is not None, 200, "the keeper says that all is up")
         if process.poll() is not None:
             raise ClusterError("the keeper ended")
     except BaseException:

@@ -134,7 +134,7 @@ class ClusterCase(Case):
 
     def check_nothing_left(self):
         if not self.failed():
-            self.wait_for(lambda: not self.left(), 15, "nothing is left: no job, process, file or socket on any host")
+            self.wait_for(lambda: not self.left(), 40, "nothing is left: no job, process, file or socket on any host")
 
     def failed(self):
         return super().failed() or sys.exc_info()[0] is not None

@@ -78,19 +78,26 @@ class Keeper:
 
     def left(self, but):
         """What lives on any host beside the daemons: {pid: command line}; but: a test, with all below it."""
+        found = self.strangers(but)
+        if found:  # whose child one is cannot be told while its parent ends
+            found &= self.strangers(but)
+        return {pid: command_line(pid) for pid in found}
+
+    def strangers(self, but):
+        members = cluster.members(self.spaces)  # before the table, which has the parents of all of them then
         table = {int(pid): parent(pid) for pid in os.listdir("/proc") if pid.isdigit()}
         daemons = self.status()
         helpers = {pid for pid, above in table.items() if above == daemons.get("slurmctld")}  # its slurmscriptd
         spared = {os.getpid(), but, *daemons.values(), *helpers}
-        found = {}
-        for pid in cluster.members(self.spaces):
-            line, above = [], pid
-            while above and above not in line and above != but:
-                line.append(above)
-                above = table.get(above)
-            if pid not in spared and above != but:
-                found[pid] = command_line(pid)
-        return found
+
+        def is_tests(pid):
+            line = []
+            while pid and pid not in line and pid != but:
+                line.append(pid)
+                pid = table.get(pid)
+            return pid == but
+
+        return {pid for pid in members if pid in table and pid not in spared and not is_tests(pid)}
 
     def reset(self, but):
         """Whatever a test left is ended, and what it stopped is started."""
@@ -133,7 +140,7 @@ class Keeper:
             parts.resume()
             return parts.idle_nodes() == len(cluster.NODES)
 
-        wait_for(idle, 30, "the Slurm nodes are idle")
+        wait_for(idle, 60, "the Slurm nodes are idle")
 
     # --------------------------------------------------------------------- the whole
 
@@ -145,19 +152,19 @@ class Keeper:
         parts.ssh_configure()
         parts.slurm_configure()
         self.start("munged")
-        wait_for(parts.munge_answers, 10, "munged answers")
+        wait_for(parts.munge_answers, 30, "munged answers")
         for name in ("slurmctld", *cluster.NODES, *cluster.HOSTS):
             self.start(name)
         if not (state / "no-gridengine").exists():
             gridengine.configure()
             self.start("sge_qmaster")
-            wait_for(gridengine.answers, 20, "sge_qmaster answers")
+            wait_for(gridengine.answers, 40, "sge_qmaster answers")
             gridengine.furnish()
             self.start("sge_execd")
-            wait_for(gridengine.ready, 20, "sge_execd is known")
+            wait_for(gridengine.ready, 40, "sge_execd is known")
         self.stand()
         for name in cluster.HOSTS:
-            wait_for(lambda: parts.ssh_answers(name), 10, f"sshd of {name} answers")
+            wait_for(lambda: parts.ssh_answers(name), 30, f"sshd of {name} answers")
 
     def answer(self, words):
         what, name = words.get("do"), words.get("name")

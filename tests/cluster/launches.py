@@ -76,7 +76,7 @@ class Launched:
         """What was said last of each: {number: event}."""
         return {e["number"]: e for e in self.events("member")}
 
-    def submitted(self, seconds=20):
+    def submitted(self, seconds=40):
         def look():
             for e in self.events():
                 if e["event"] in ("failed", "refused"):
@@ -85,7 +85,7 @@ class Launched:
                     return e
         return self.test.wait_for(look, seconds, f"launch {self.id} is submitted")
 
-    def failed(self, seconds=20):
+    def failed(self, seconds=40):
         """The words with which it was refused."""
         look = lambda: self.events("failed") + self.events("refused") or self.events("submitted")
         found = self.test.wait_for(look, seconds, f"launch {self.id} fails")[0]

@@ -13,6 +13,7 @@ from cluster import GRIDENGINE_ENV, HOSTS, LOGIN_ADDRESS, NODES, RUN, USER, USER
 
 ADDRESS = {"n1": "10.78.0.11", "n2": "10.78.0.12", "n3": "10.78.0.13", "s1": "10.78.0.21", "s2": "10.78.0.22",
            "j": "10.78.0.31", "far": "10.78.0.41"}
+SILENT = ("10.78.0.98", "10.78.0.99")  # nobody's: what is sent there is lost, and no word comes back
 ETC = Path("/etc")
 CPUS = 16
 
@@ -84,6 +85,8 @@ def network():
         ip link add br0 type bridge && ip addr add {LOGIN_ADDRESS}/24 dev br0 && ip link set br0 up
         ip link add br1 type bridge && ip addr add 192.168.77.1/24 dev br1 && ip link set br1 up
         ip addr add fd78::1/64 dev br0 nodad || true
+        ip neigh add {SILENT[0]} lladdr 02:00:00:00:00:98 dev br0 nud permanent
+        ip neigh add {SILENT[1]} lladdr 02:00:00:00:00:99 dev br0 nud permanent
         ip route add unreachable {ADDRESS["s2"]}
     """)
     for number, name in enumerate(ADDRESS):

@@ -32,7 +32,7 @@ class Parts(ClusterCase):
         script.write_text("#!/bin/sh\nsleep 600\n")
         number = self.run_command("/usr/bin/qsub", script).out.strip()
         self.assertRegex(number, r"^\d+$")
-        self.wait_for(lambda: " R " in "".join(self.squeue()), 20, "the job runs")
+        self.wait_for(lambda: " R " in "".join(self.squeue()), 40, "the job runs")
         self.assertIn(number, self.run_command("/usr/bin/qstat").out)
         self.run_command("/usr/bin/qdel", number)
 
@@ -75,7 +75,7 @@ class Parts(ClusterCase):
 
 
 class Faults(ClusterCase):
-    @limit(90)
+    @limit(150)
     def test_the_controller_stops_and_starts(self):
         self.stop("slurmctld")
         self.assertNotEqual(self.run_command("squeue", rc=None, timeout=60).rc, 0)
@@ -87,17 +87,17 @@ class Faults(ClusterCase):
         self.run_command("sbatch", "--no-requeue", "-w", "n2", "-o", "/dev/null", "--wrap", "sleep 600")
         self.wait_for(lambda: any("sleep" in line for line in self.on_hosts().values()), 20, "the job runs")
         self.crash("n2")
-        self.assertEqual(self.on_hosts(), {})
+        self.wait_for(lambda: not self.on_hosts(), 10, "nothing is left of its job")
         self.wait_for(lambda: not self.squeue(), 90, "the job is over")
         self.start_daemon("n2")
         self.run_command("srun", "-w", "n2", "true", timeout=60)
 
-    @limit(60)
+    @limit(150)
     def test_jobs_are_forgotten_when_told_so(self):
         self.slurm("MinJobAge=2")
         self.assertRegex(self.run_command("scontrol", "show", "config").out, r"MinJobAge\s+= 2 sec")
 
-    @limit(90)
+    @limit(150)
     def test_nodes_may_claim_more_cores(self):
         self.slurm("MaxArraySize=2001", cpus=400)
         self.assertEqual(self.run_command("sinfo", "-h", "-o", "%C").out.strip().split("/")[-1], "1200")
@@ -108,7 +108,7 @@ class Faults(ClusterCase):
         done = self.run_command("srun", "bash", "-c", f"echo some words >{folder}/log", rc=None)
         self.assertIn("No space left", done.err)
 
-    @limit(60)
+    @limit(120)
     def test_what_a_test_leaves_behind_is_told_and_cleared(self):
         self.run_command("sbatch", "-o", "/dev/null", "--wrap", "sleep 600")
         self.wait_for(lambda: any("sleep" in line for line in self.on_hosts().values()), 20, "the job runs")
@@ -117,7 +117,7 @@ class Faults(ClusterCase):
         self.assertIn(" R wrap ", left)
         self.assertIn("sleep 600", left)
         ask(do="reset", but=os.getpid())
-        self.assertEqual(self.left(), [])
+        self.wait_for(lambda: not self.left(), 10, "nothing is left")
 
 
 main()

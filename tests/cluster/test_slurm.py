@@ -3,6 +3,7 @@ wrong, and what becomes known of it. What a launcher says is looked at without a
 
 import os
 import re
+import time
 
 from cluster import ClusterError
 from clustercase import ClusterCase, main
@@ -143,6 +144,7 @@ class Arrays(SlurmCase):
     def test_a_thousand_are_one_submission_and_one_query(self):
         self.slurm(cpus=400)
         self.run_command("sdiag", "--reset", user="root")
+        began = time.monotonic()
         d = self.driver(first_poll_ms=1000, interval_ms=2000)
         one = d.launch(SLEEP, 1000)
         one.until("running", seconds=150)
@@ -157,7 +159,7 @@ class Arrays(SlurmCase):
         self.assertEqual((rpcs["REQUEST_UPDATE_JOB"], rpcs["REQUEST_KILL_JOB"]), (1, 1), rpcs)
         told = len(one.events("member"))
         self.assertGreater(told, 1999)  # running and ended, each
-        self.assertLess(rpcs["REQUEST_JOB_USER_INFO"], 150, rpcs)
+        self.assertLess(rpcs["REQUEST_JOB_USER_INFO"], 20 + (time.monotonic() - began) / 2, rpcs)
 
     @limit(90)
     def test_two_launches_are_one_query(self):
@@ -182,10 +184,11 @@ class OneJob(SlurmCase):
         d = self.driver()
         one = d.launch(["sh", "-c", "test $HATO_MEMBER = 3 && exec sleep 600; echo I am $HATO_MEMBER; exit $HATO_MEMBER"], 4,
                        ["nodes=2", "cpus-per-task=2"])
-        seen = one.until("ended", who=[0, 1, 2], exit_known=True)
+        one.until("ended", who=[0, 1, 2], exit_known=True)
+        seen = one.until("running", who=[3])
         self.assertEqual([seen[i]["exit"] for i in range(3)], [0, 1, 2])
         self.assertEqual([seen[i]["log"] for i in range(3)], [f"I am {i}" for i in range(3)])
-        self.assertEqual((seen[3]["state"], len({seen[i]["host"] for i in range(4)})), ("running", 2))
+        self.assertEqual(len({seen[i]["host"] for i in range(4)}), 2)
         self.assertEqual(len({seen[i]["job"] for i in range(4)}), 1)
         text = self.run_command("scontrol", "show", "job", seen[3]["job"]).out
         self.assertIn("NumNodes=2 NumCPUs=8 NumTasks=4 CPUs/Task=2", text)
@@ -391,7 +394,7 @@ class Ends(SlurmCase):
         one.cancel()
         one.over()
 
-    @limit(150)
+    @limit(240)
     def test_a_time_limit_is_warned_of_and_told(self):
         """Slurm counts in minutes: a warning 50 s before the end of one comes within seconds."""
         words = ["sh", "-c", "trap 'echo warned; exec sleep 600' TERM; sleep 600 & wait"]
@@ -403,7 +406,7 @@ class Ends(SlurmCase):
         seen = one.until("ended", seconds=100)
         self.assertEqual(seen[0]["reason"], "TIMEOUT: it ran into its time limit of 0:01:00")
 
-    @limit(120)
+    @limit(180)
     def test_forgotten_jobs_have_ended(self):
         self.slurm("MinJobAge=2")
         d = self.driver(first_poll_ms=60000, interval_ms=60000)
@@ -425,7 +428,7 @@ class Ends(SlurmCase):
         one = self.driver().launch(["sh", "-c", "echo lost; exit 6"], 2, log_dir=str(self.full_folder()))
         one.until("ended", exit=6)
 
-    @limit(180)
+    @limit(240)
     def test_a_node_that_dies(self):
         self.addCleanup(self.back, "n3")
         d = self.driver()
@@ -445,14 +448,14 @@ class Ends(SlurmCase):
 class Silence(SlurmCase):
     """The controller is not there for a while."""
 
-    @limit(180)
+    @limit(300)
     def test_nothing_ends_while_the_controller_is_gone(self):
         self.addCleanup(self.back, "slurmctld")
         d = self.driver()
         one = d.launch(SLEEP, 2)
         one.until("running")
         self.stop("slurmctld")
-        self.wait_for(lambda: one.events("trouble"), 40, "the silence is told")
+        self.wait_for(lambda: one.events("trouble"), 90, "the silence is told")
         self.assertIn("Unable to contact slurm controller", one.events("trouble")[0]["text"])
         two = d.launch(SLEEP, 1)
         self.assertIn("does not answer", two.failed(60)["text"])
@@ -518,7 +521,7 @@ class Adopted(SlurmCase):
         one.until("running")
         for pid in d.host_pids():
             os.kill(pid, 9)
-        self.wait_for(lambda: one.events("trouble"), 10, "the loss is told")
+        self.wait_for(lambda: one.events("trouble"), 30, "the loss is told")
         one.cancel()
         one.over()
 
@@ -560,7 +563,7 @@ class Whole(SlurmCase):
 
     @limit(120)
     def test_up_map_down(self):
-        self.hato("up", "--launcher", "slurm", "-n", "3", "-o", "partition=short", "-o", "cpus-per-task=2")
+        self.hato("up", "--launcher", "slurm", "-n", "3", "-o", "partition=short", "-o", "cpus-per-task=2", "--wait", "60s", timeout=80)
         done = self.hato("map", "--", "sh", "-c", "echo {} $(hostname)", input="".join(f"{i}\n" for i in range(12)))
         self.assertEqual([line.split()[0] for line in done.out.splitlines()], [str(i) for i in range(12)])
         self.assertLessEqual({line.split()[1] for line in done.out.splitlines()}, {"n1", "n2", "n3"})
@@ -569,12 +572,12 @@ class Whole(SlurmCase):
         self.hato("down")
         self.wait_for(lambda: not self.squeue(), 20, "no job is left")
 
-    @limit(120)
+    @limit(240)
     def test_a_daemon_has_the_cores_of_its_job(self):
         """No control group confines it: it is told by its job."""
-        script = "hato up --launcher slurm -n 1 -o cpus-per-task={0} {1} && echo | hato map -- echo && hato status --json; hato down"
+        script = "hato up --launcher slurm -n 1 --wait 60s -o cpus-per-task={0} {1} && echo | hato map -- echo && hato status --json; hato down"
         for outer, more in (([], ""), (["salloc", "-Q", "-n", "4", "-N", "1"], "-o layout=allocation")):
-            done = self.run_command(*outer, "sh", "-c", script.format(1, more), timeout=50)
+            done = self.run_command(*outer, "sh", "-c", script.format(1, more), timeout=100)
             self.assertRegex(done.out, r'"slots": ?1\b', repr(done))
 
     @limit(90)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cluster import RUN
 from clustercase import ClusterCase, main
-from harness import HATO, command_line, limit, processes
+from harness import HATO, command_line, descendants, limit
 
 HOME = RUN / "home/pigeon"
 FAR_HOME = RUN / "far/home/pigeon"
@@ -41,7 +41,7 @@ class SshCase(ClusterCase):
 
     def clients(self):
         """ssh processes that hold a session; those of jump hosts are -W."""
-        return [pid for pid in self.below("-T") if Path(command_line(pid)[0]).name == "ssh"]
+        return [pid for pid in self.below("-T") if Path("".join(command_line(pid)[:1])).name == "ssh"]
 
     def daemons(self):
         """The hato daemons on the hosts, and not their executors."""
@@ -135,8 +135,11 @@ class Direct(SshCase):
         self.up("-n", "2", "-o", "host=s1")
         mark = "hato1:daemon:"  # how the text of a daemon's credential begins
         self.assertTrue(next(self.dir.rglob("daemon.credential")).read_text().startswith(mark))
+        # Of this cluster: a test that runs beside it on this machine may put one into an environment.
+        ours = {*self.on_hosts(), *descendants()}
+        self.assertLessEqual({*self.daemons(), *self.clients(), *self.below("dispatcher")}, ours)
         seen = []
-        for pid in processes():
+        for pid in ours:
             for name in ("cmdline", "environ"):
                 try:
                     if mark.encode() in Path(f"/proc/{pid}/{name}").read_bytes():
@@ -342,8 +345,9 @@ class Faults(SshCase):
             with self.subTest(tunnel=how):
                 self.up("-n", "2", "-o", "host=s1", "-o", f"tunnel={how}")
                 before = sorted(self.daemons())
-                os.kill(self.below("launcher-host")[0], signal.SIGKILL)
-                self.wait_for(lambda: self.below("launcher-host"), 20, "it is started again")
+                host = self.below("launcher-host")[0]
+                os.kill(host, signal.SIGKILL)
+                self.wait_for(lambda: set(self.below("launcher-host")) - {host}, 20, "it is started again")
                 self.assertEqual(sorted(self.daemons()), before)
                 self.assertEqual(self.where(), {"s1"})
                 self.hato("down")
