@@ -4,6 +4,7 @@
 #include "dispatcher/launch.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -99,8 +100,8 @@ static asked *asked_of(const json_t *o) {
   return NULL;
 }
 
-/* Has one ended. Without the lock. */
-static void end_one(dispatcher *d, const json_t *o) {
+/* Has one ended; false: it is none. Without the lock. */
+static bool end_one(dispatcher *d, const json_t *o) {
   asked *a = asked_of(o);
   hato_error err = {0};
   dispatcher_lock(d);
@@ -109,8 +110,7 @@ static void end_one(dispatcher *d, const json_t *o) {
     if (l) dispatcher_launch_drop(l);
     if (!l) dispatcher_asked_free(a);
     dispatcher_unlock(d);
-    hato__warn(&d->log, "LAUNCHES-UNREAD", "%s holds a record that is none", d->launches_file);
-    return;
+    return false;
   }
   launchers_request q = {.id = l->id,
                          .launcher = a->launcher,
@@ -129,6 +129,18 @@ static void end_one(dispatcher *d, const json_t *o) {
     l->over = false; /* it stays on record */
   }
   dispatcher_unlock(d);
+  return true;
+}
+
+/* What it names may still be queued somewhere, and only somebody can tell: it is put aside, not lost. */
+static void put_aside(dispatcher *d, const char *why) {
+  char *aside = hato__printf("%s.unread", d->launches_file);
+  bool moved = aside && rename(d->launches_file, aside) == 0;
+  hato__warn(&d->log, "LAUNCHES-UNREAD",
+             "what a killed dispatcher had launched may still be queued or running: %s: %s%s%s", d->launches_file, why,
+             moved ? "; it is kept as " : "", moved ? aside : "");
+  d->launches_written = moved;
+  free(aside);
 }
 
 void dispatcher_launch_leftover_event(launch *l, const launchers_event *e) {
@@ -159,11 +171,12 @@ void dispatcher_launch_leftovers(dispatcher *d) {
   const json_t *list = json_object_get(o, "launches"), *one;
   hato__buf_free(&text);
   d->launches_written = true;
-  if (!json_is_array(list) || json_integer_value(json_object_get(o, "version")) != VERSION)
-    hato__warn(&d->log, "LAUNCHES-UNREAD", "%s is no record of launches: %s", d->launches_file,
-               st ? err.text : "it is damaged or of another version");
-  size_t i;
-  json_array_foreach(list, i, one) end_one(d, one);
+  bool whole = json_is_array(list) && json_integer_value(json_object_get(o, "version")) == VERSION;
+  size_t i, n = 0;
+  json_array_foreach(list, i, one) n += end_one(d, one);
+  if (st) put_aside(d, err.text);
+  else if (!whole) put_aside(d, "the record is damaged or of another version");
+  else if (n < i) put_aside(d, "a part of the record is damaged");
   json_decref(o);
   dispatcher_launch_write(d);
 }

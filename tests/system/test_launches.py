@@ -359,6 +359,34 @@ class Workers(Launches):
         self.assertIn("is not up", self.hato("down", rc=3).err)
 
 
+    @limit(60)
+    def test_a_record_that_cannot_be_read_is_put_aside(self):
+        """Whole or in part: what can be read is ended, and somebody may look at the rest."""
+        for damage in (lambda t: t[:-20], lambda t: t.replace('"launches": [', '"launches": [{"tag": 7}, ')):
+            self.hato("up", "-n", "0")
+            self.hato("launch", "-n", "1", "--", "sleep", "1000")
+            pids = self.below("sleep", "1000")
+            record = next(self.dir.rglob("launches"))
+            os.kill(self.status()["pid"], signal.SIGKILL)
+            self.wait_for(lambda: self.hato("status", rc=None).rc != 0, 20, "the dispatcher is dead")
+            damaged = damage(record.read_text())
+            record.write_text(damaged)
+            self.hato("up", "-n", "0")
+            aside = record.with_name("launches.unread")
+            self.wait_for(aside.exists, 20, "it is put aside")
+            self.assertEqual(aside.read_text(), damaged)
+            log = record.with_name("log")
+            self.wait_for(lambda: "LAUNCHES-UNREAD" in log.read_text(), 20, "words")
+            self.assertIn(str(aside), log.read_text())
+            if damaged.rstrip().endswith("}"):
+                self.wait_for(lambda: not any(alive(p) for p in pids), 20, "the end of the other")
+            else:
+                for pid in pids:
+                    os.kill(pid, signal.SIGTERM)
+            aside.unlink()
+            self.hato("down")
+
+
 class Secrets(Launches):
     @limit(60)
     def test_no_argument_record_or_log_shows_the_secret(self):
