@@ -94,9 +94,9 @@ static void make_room(net_listener *l, uint64_t now, unsigned keep) {
 static unsigned may_stay(const net_listener *l) { return l->most - l->most / 8; }
 
 void net__crowd_join(net_listener *l, net__place *p, net_conn *c) {
-  uint64_t now = hato__now();
-  *p = (net__place){.c = c, .since = now};
   pthread_mutex_lock(&l->lock);
+  uint64_t now = hato__now(); /* under the lock: never before a place that somebody else has taken */
+  *p = (net__place){.c = c, .since = now};
   enter(l, p, NET_SILENT, now);
   l->n_waiting++;
   make_room(l, now, may_stay(l));

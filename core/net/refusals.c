@@ -32,8 +32,8 @@ static bool may_write(net__lines *k, uint64_t now) {
 void net__refused(net_listener *l, hato__log_level level, const char *id, bool greeted, const char *address,
                   const char *reason) {
   if (l->log.write == NULL || level > l->log.level) return;
-  uint64_t now = hato__now();
   pthread_mutex_lock(&l->lock);
+  uint64_t now = hato__now(); /* under the lock: never before what another has noted */
   net__lines *k = &l->lines[greeted ? NET_LINES_GREETED : NET_LINES_STRANGERS];
   bool write = may_write(k, now);
   if (!write) {
@@ -49,9 +49,9 @@ bool net__refusals_due(const net_listener *l) { return l->lines_since != 0; }
 
 void net__refusals_tell(net_listener *l, bool now) {
   char last[sizeof l->lines_last];
-  uint64_t at = hato__now(), dropped[NET_LINES];
+  uint64_t dropped[NET_LINES];
   pthread_mutex_lock(&l->lock);
-  uint64_t took = at - l->lines_since;
+  uint64_t took = hato__now() - l->lines_since;
   bool tell = l->lines_since != 0 && (now || took >= TELL_NS);
   if (tell) {
     for (int i = 0; i < NET_LINES; i++) {
