@@ -69,7 +69,7 @@ class GridEngine(Templates):
         # Left out: adopting (it is compiled in), secrets by other ways, exit codes, which qstat does not know.
         self.conforms("gridengine", 4, interval="500ms")
 
-    @limit(90)
+    @limit(150)
     def test_a_map_over_an_array(self):
         self.hato("up", *self.profile("gridengine", interval="1s"), "-n", "3", "--wait", "40s", timeout=60)
         jobs = self.squeue()
@@ -78,7 +78,7 @@ class GridEngine(Templates):
         self.hato("down", timeout=30)
         self.wait_for(lambda: not self.squeue(), 15, "no job is left")
 
-    @limit(90)
+    @limit(150)
     def test_a_job_that_can_never_run_is_told_with_the_reason(self):
         submit = "qsub -terse -cwd -N {tag} -t {first}-{last} -S /bin/sh -j yes -o {log:q} -pe smp 99"
         self.launched("gridengine", interval="500ms", submit=submit)
@@ -86,7 +86,7 @@ class GridEngine(Templates):
         self.hato("down", timeout=30)
         self.wait_for(lambda: not self.squeue(), 15, "no job is left")
 
-    @limit(90)
+    @limit(150)
     def test_a_log_that_cannot_be_written_is_the_reason(self):
         submit = "qsub -terse -cwd -N {tag} -t {first}-{last} -S /bin/sh -j yes -o /nowhere/x"
         self.launched("gridengine", interval="500ms", submit=submit)
@@ -139,7 +139,7 @@ class Srun(Templates):
     def test_conforms(self):
         self.conforms("srun", 3)
 
-    @limit(90)
+    @limit(150)
     def test_a_map_over_steps(self):
         self.hato("up", *self.profile("srun"), "-n", "3", timeout=60)
         self.wait_for(lambda: len(self.squeue()) == 3, 20, "three jobs")
@@ -148,13 +148,13 @@ class Srun(Templates):
         self.hato("down", timeout=30)
         self.wait_for(lambda: not self.squeue(), 15, "no job is left")
 
-    @limit(90)
+    @limit(150)
     def test_the_secret_by_standard_input(self):
         self.hato("up", *self.profile("srun", secret="stdin"), "-n", "2", timeout=60)
         self.assertEqual(self.hato("map", "echo", "{}", input="a\nb\n").out, "a\nb\n")
         self.hato("down", timeout=30)
 
-    @limit(90)
+    @limit(150)
     def test_inside_an_allocation(self):
         script = self.cwd / "inside"
         script.write_text('#!/bin/sh\nhato=$1\n"$hato" up --profile srun -n 3 && printf "%s\\n" a b c | "$hato" map echo {}\n'
@@ -165,7 +165,7 @@ class Srun(Templates):
         self.assertTrue(set("abc") <= set(done.out.split()), done.out)
         self.assertEqual(len({line.split(".")[0] for line in done.out.split() if re.match(r"\d+\.\d", line)}), 1, done.out)
 
-    @limit(60)
+    @limit(120)
     def test_a_partition_that_is_not_there(self):
         done = self.launched("srun", "-n", "1", "--wait", "20s", submit="exec srun -p nosuch {daemon}", crash_limit=1)
         self.assertIn("invalid partition specified: nosuch", done.err + self.hato("status").out)
@@ -178,7 +178,7 @@ class Srun(Templates):
         self.says("submit exited with")
         self.hato("down", timeout=30)
 
-    @limit(60)
+    @limit(120)
     def test_cancelled_while_it_waits_for_an_allocation(self):
         self.launched("srun", "-n", "2", "--wait", "0", submit="exec srun --begin=now+1hour {daemon}")
         self.wait_for(lambda: len(self.squeue()) == 2, 20, "two jobs wait")

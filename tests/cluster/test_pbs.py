@@ -54,7 +54,7 @@ class Conformance(PbsCase):
 
 
 class Life(PbsCase):
-    @limit(90)
+    @limit(150)
     def test_from_up_to_down(self):
         self.up(daemons=3)
         done = self.hato("map", "sh", "-c", "uname -n; echo {}", input="a\nb\nc\n")
@@ -144,7 +144,7 @@ class Refused(PbsCase):
         self.assertEqual(len(self.job_ids()), 4)
         self.hato("down")
 
-    @limit(60)
+    @limit(120)
     def test_commands_that_are_not_there(self):
         empty = self.dir / "empty"
         empty.mkdir()
@@ -192,7 +192,7 @@ class Faults(PbsCase):
         self.wait_for(lambda: "LAUNCHER-ANSWERS" in log.read_text(), 180, "it answers again")
         self.hato("down", timeout=60)
 
-    @limit(90)
+    @limit(150)
     def test_a_full_log_folder_keeps_no_daemon_from_running(self):
         self.up("-o", f"log-dir={self.full_folder()}", daemons=2)
         self.assertEqual(self.hato("map", "echo", "{}", input="a\n").out, "a\n")
@@ -207,7 +207,7 @@ class Faults(PbsCase):
             self.assertEqual(m["exit"], 5)
         self.hato("down")
 
-    @limit(90)
+    @limit(150)
     def test_one_query_for_all_launches(self):
         calls = self.dir / "calls"
         self.ahead("qstat", f'echo "$$ $*" >>{calls}\nexec /usr/bin/qstat "$@"')

@@ -161,7 +161,7 @@ class Arrays(SlurmCase):
         self.assertGreater(told, 1999)  # running and ended, each
         self.assertLess(rpcs["REQUEST_JOB_USER_INFO"], 20 + (time.monotonic() - began) / 2, rpcs)
 
-    @limit(90)
+    @limit(150)
     def test_two_launches_are_one_query(self):
         d = self.driver(first_poll_ms=60000, interval_ms=60000)
         first, second = d.launch(SLEEP, 2), d.launch(SLEEP, 3)
@@ -343,7 +343,7 @@ class Never(SlurmCase):
     def test_more_nodes_than_the_partition_allows(self):
         self.assertRegex(self.never("nodes=2", "partition=tiny", count=2), "^Partition(Config|NodeLimit): it wants more")
 
-    @limit(90)
+    @limit(150)
     def test_a_dependency_that_cannot_come_about(self):
         done = self.run_command("sbatch", "--parsable", "-o", "/dev/null", "--wrap", "exit 1")
         job = done.out.strip()
@@ -351,7 +351,7 @@ class Never(SlurmCase):
         reason = self.never(f"dependency=afterok:{job}")
         self.assertEqual(reason, "DependencyNeverSatisfied: what it depends on cannot come about any more")
 
-    @limit(90)
+    @limit(150)
     def test_a_node_that_is_down_is_waited_for(self):
         # Not all of Slurm lets a node resume that the cluster has put in order meanwhile.
         self.addCleanup(self.run_command, "scontrol", "update", "nodename=n3", "state=resume", user="root", rc=None)
@@ -478,7 +478,7 @@ class Silence(SlurmCase):
         self.wait_for(lambda: not self.squeue(), 20, "no job is left")
         self.hato("down", rc=3)
 
-    @limit(90)
+    @limit(150)
     def test_it_is_found_out_quickly(self):
         self.addCleanup(self.back, "slurmctld")
         self.stop("slurmctld")
@@ -580,7 +580,7 @@ class Whole(SlurmCase):
             done = self.run_command(*outer, "sh", "-c", script.format(1, more), timeout=100)
             self.assertRegex(done.out, r'"slots": ?1\b', repr(done))
 
-    @limit(90)
+    @limit(150)
     def test_what_can_never_run_is_told(self):
         done = self.hato("up", "--launcher", "slurm", "-n", "2", "-o", "time=5:00:00", rc=None, timeout=60)
         look = lambda: "it wants more time" in self.hato("status", rc=None).out + done.err

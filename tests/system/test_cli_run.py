@@ -113,9 +113,9 @@ class Embedded(Case):
             self.assertEqual(done.rc, code, done)
             self.assertIn("cancelled", done.err)
             if self.session:  # without one its daemon ends too, and takes all processes with it
-                self.wait_for((self.cwd / "asked").exists, 10, "the task was asked to end")
+                self.wait_for((self.cwd / "asked").exists, 30, "the task was asked to end")
                 (self.cwd / "asked").unlink()
-            self.wait_for(lambda: not self.below("sleep"), 10, "all of the task is gone")
+            self.wait_for(lambda: not self.below("sleep"), 30, "all of the task is gone")
         self.check_nothing_left()
 
     def test_a_second_interrupt_does_not_wait(self):

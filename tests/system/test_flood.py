@@ -63,7 +63,7 @@ class Flood(Served):
         self.server.wait_log("PEERS-REFUSED")
         self.assertRegex(self.server.log(), r"PEERS-REFUSED tcp://\S+: \d{3,} more were not admitted in the last \d+ s")
 
-    @limit(60)
+    @limit(120)
     def test_the_end_comes_while_they_come_and_go(self):
         self.join()
         self.daemons(1)

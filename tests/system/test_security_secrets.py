@@ -180,7 +180,7 @@ class Session(Kept):
         but = {*credential_files(self.dir), self.dir / "wrong", self.dir / "none"}
         return read_all(path for path in walk(self.dir) if path not in but)
 
-    @limit(60)
+    @limit(120)
     def test_a_credential_in_the_environment_is_read_once_and_seen_by_nobody(self):
         self.hato("up", "-n", "0", "--listen", "tcp://127.0.0.1:0")
         text = self.credential("daemon").read_text().strip()
@@ -201,7 +201,7 @@ class Session(Kept):
         self.hato("up", "-n", "0", env=given)
         out = self.dir / "worker"
         self.hato("launch", "-n", "1", "--", "sh", "-c", f"env >{out}.part; mv {out}.part {out}", env=given)
-        self.wait_for(out.exists, what="the worker")
+        self.wait_for(out.exists, 30, "the worker")
         self.assertNotIn("HATO_CREDENTIAL", out.read_text())
         server = self.below("dispatcher")[0]
         try:

@@ -154,7 +154,7 @@ class Certificates(Encrypted):
         for name in ("address", "client.credential", "log"):
             self.assertFalse((self.session() / name).exists(), name)
 
-    @limit(60)
+    @limit(120)
     def test_a_chain_serves_daemons_and_clients(self):
         tls, wss = self.up("--listen", "tls+tcp://127.0.0.1:0", "--listen", "wss://127.0.0.1:0/hato", *self.chain)
         self.assertRegex(tls, r"^tls\+tcp://127\.0\.0\.1:\d+$")
@@ -170,14 +170,14 @@ class Certificates(Encrypted):
                      "-verify_return_error", "-brief")
         self.openssl("s_client", "-connect", tls.removeprefix("tls+tcp://"), "-tls1_1", "-cipher", "ALL:@SECLEVEL=0", rc=1)
 
-    @limit(60)
+    @limit(120)
     def test_the_ca_may_be_a_file_of_its_own(self):
         self.refused("--tls-certificate", "login.pem", "--tls-key", "login.key", "stands alone and is not its own")
         (url,) = self.up("--listen", "tls+tcp://127.0.0.1:0", "--tls-certificate", "login.pem", "--tls-key", "login.key", "--tls-ca", "ca.pem")
         self.daemon(url)
         self.map_over(url)
 
-    @limit(60)
+    @limit(120)
     def test_through_a_tunnel_it_is_the_sessions_certificate_that_is_verified(self):
         (url,) = self.up("--listen", "tls+tcp://127.0.0.1:0", *self.chain)
         tunnel = Relay(self.port(url))
@@ -191,7 +191,7 @@ class Certificates(Encrypted):
         for secret in (b"three", *(bytes.fromhex(self.credential(r).read_text().split(":")[3]) for r in ("client", "daemon"))):
             self.assertNotIn(secret, carried)
 
-    @limit(60)
+    @limit(120)
     def test_another_certificate_of_the_same_ca_is_not_believed(self):
         self.up("--listen", "tls+tcp://127.0.0.1:0", *self.chain)
         self.leaf("other")
@@ -204,7 +204,7 @@ class Certificates(Encrypted):
         done = self.hato("status", "--url", url, "--credential-file", self.credential("client"), rc=3)
         self.assertIn("has another certificate", done.err)
 
-    @limit(60)
+    @limit(120)
     def test_what_is_wrong_is_said_before_anything_is_started(self):
         self.refused("--tls-certificate", "login.chain", "--tls-key", "none.key", "cannot open the key none.key")
         self.refused("--tls-certificate", "none.chain", "--tls-key", "login.key", "none.chain")
@@ -223,7 +223,7 @@ class Certificates(Encrypted):
         self.leaf("old", days=-1)
         self.refused("--tls-certificate", "old.chain", "--tls-key", "old.key", "the certificate old.chain expired on 20")
 
-    @limit(60)
+    @limit(120)
     def test_a_configuration_file_names_one_for_all_sessions(self):
         (self.dir / "site.conf").write_text(
             f"[session]\ntls-certificate = {self.cwd}/login.chain\ntls-key = {self.cwd}/login.key\nlisten = tls+tcp://127.0.0.1:0\n")
@@ -246,7 +246,7 @@ class Certificates(Encrypted):
         for data in seen:
             self.assertNotIn(PHRASE.encode(), data)
 
-    @limit(60)
+    @limit(120)
     def test_the_pass_phrase_from_a_file(self):
         self.encrypt_key()
         path = self.phrase_file(PHRASE + "\nand more\n", 0o644)
@@ -259,12 +259,12 @@ class Certificates(Encrypted):
         self.daemon(url)
         self.map_over(url)
 
-    @limit(60)
+    @limit(120)
     def test_a_pass_phrase_without_a_newline_is_one(self):
         self.encrypt_key()
         self.up("--listen", "tls+tcp://127.0.0.1:0", *self.chain, "--tls-pass-file", self.phrase_file(PHRASE))
 
-    @limit(60)
+    @limit(120)
     def test_without_a_terminal_and_a_file_it_is_said_what_is_wanted(self):
         self.encrypt_key()
         done = self.refused(*self.chain, "the key login.key is encrypted, and there is no terminal to ask for its pass phrase")
@@ -276,14 +276,14 @@ class Certificates(Encrypted):
                                        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
         self.wait_for(lambda: "Pass phrase of login.key: " in terminal.read(), 20, "the question")
         hidden = lambda: not termios.tcgetattr(terminal.master)[3] & termios.ECHO
-        self.wait_for(hidden, 10, "that the answer is not shown")
+        self.wait_for(hidden, 30, "that the answer is not shown")
         terminal.type(phrase + "\n")
         done = terminal.wait(self)
         self.assertNotIn(phrase, done.out)
         self.assertTrue(termios.tcgetattr(terminal.master)[3] & termios.ECHO, "the terminal is left as it was")
         return done
 
-    @limit(60)
+    @limit(120)
     def test_the_pass_phrase_at_the_terminal(self):
         self.encrypt_key()
         done = self.up_at_a_terminal("a wrong one")
@@ -324,7 +324,7 @@ class Policy(Encrypted):
         self.assertEqual(host, "127.0.0.1")
         return scheme
 
-    @limit(90)
+    @limit(150)
     def test_auto(self):
         self.up()
         self.beyond()
@@ -332,14 +332,14 @@ class Policy(Encrypted):
         self.assertEqual(self.tunnelled(), "tcp")
         self.assertNotIn("LISTENING-PLAIN", self.log())
 
-    @limit(90)
+    @limit(150)
     def test_always(self):
         self.up("--tls", "always")
         self.beyond()
         self.assertEqual(self.printed(), {"tls+tcp"})
         self.assertEqual(self.tunnelled(), "tls+tcp")
 
-    @limit(90)
+    @limit(150)
     def test_never(self):
         self.up("--tls", "never")
         self.beyond()
@@ -347,17 +347,17 @@ class Policy(Encrypted):
         self.assertEqual(self.tunnelled(), "tcp")
         self.assertRegex(self.log(), r"warn LISTENING-PLAIN listens at tcp://\S+, where nothing is encrypted: who is on the way reads all but")
 
-    @limit(60)
+    @limit(120)
     def test_what_else_is_said_is_an_error(self):
         done = self.hato("up", "-n", "0", "--tls", "sometimes", rc=2)
         self.assertIn("auto, always", done.err)
 
-    @limit(60)
+    @limit(120)
     def test_a_plain_listener_that_was_asked_for_is_warned_of(self):
         self.up("--listen", "tcp://0.0.0.0:0")
         self.assertIn("LISTENING-PLAIN", self.log())
 
-    @limit(60)
+    @limit(120)
     def test_a_plain_listener_on_loopback_is_not(self):
         self.up("--listen", "tcp://127.0.0.1:0")
         self.assertNotIn("LISTENING-PLAIN", self.log())
@@ -371,18 +371,18 @@ class Policy(Encrypted):
         self.assertEqual(self.hato("run", "--", "echo", "here").out, "here\n")
         return self.dialled()
 
-    @limit(90)
+    @limit(150)
     def test_launched_daemons_dial_by_tls(self):
         for url in self.launched().split(","):
             self.assertRegex(url, r"^tls\+tcp://")
         (address,) = [d["address"] for d in self.daemons()]
         self.assertNotRegex(address, r"^(127\.|\[::1\])")
 
-    @limit(90)
+    @limit(150)
     def test_launched_daemons_dial_without_it_where_the_user_says_so(self):
         self.assertRegex(self.launched("--tls", "never"), r"^tcp://")
 
-    @limit(90)
+    @limit(150)
     def test_munge_that_is_required_and_not_there(self):
         done = self.hato("up", "-n", "0", "--munge", "require", "--listen", "tls+tcp://127.0.0.1:0", rc=3)
         self.assertIn("MUNGE is required, and no munged answers on this machine", done.err)

@@ -139,7 +139,7 @@ class Another(Case):
     def log(self):
         return (self.session() / "log").read_text()
 
-    @limit(60)
+    @limit(120)
     def test_nothing_of_a_session_can_be_read_or_replaced(self):
         self.up()
         self.alice("launch", "-n", "1")
@@ -164,10 +164,10 @@ class Another(Case):
         said = self.as_mallory(PYTHON, "-c", KNOCK, SOURCE / "tests" / "system", socket).out
         self.assertIn("refused: not admitted", said)
         reason = f"belongs to user {MALLORY}, not to the session's"
-        self.wait_for(lambda: reason in self.log(), what="the reason in the log")
+        self.wait_for(lambda: reason in self.log(), 30, "the reason in the log")
         self.assertEqual(self.log().count(reason), 1)
 
-    @limit(60)
+    @limit(120)
     def test_the_socket_itself_refuses_another_user(self):
         self.up()
         for path in (Path(self.socket).parent.parent, Path(self.socket).parent):
@@ -178,7 +178,7 @@ class Another(Case):
         self.knock(self.socket)
         self.assertIn("session default", self.alice("status").out)
 
-    @limit(60)
+    @limit(120)
     def test_nor_can_another_pose_as_the_dispatcher(self):
         self.up()
         address = Path(self.socket)
@@ -188,12 +188,12 @@ class Another(Case):
         script = ("import socket, sys\ns = socket.socket(socket.AF_UNIX)\ns.bind(sys.argv[1])\nimport os\nos.chmod(sys.argv[1], 0o777)\n"
                   "s.listen()\nprint('listens', flush=True)\nc, _ = s.accept()\nprint(len(c.recv(4096)), flush=True)\n")
         him = self.start(PYTHON, "-c", script, address, user=MALLORY, group=MALLORY, extra_groups=[], cwd="/")
-        self.wait_for(lambda: "listens" in him.out())
+        self.wait_for(lambda: "listens" in him.out(), 30, "that he listens")
         done = self.alice("status", "--url", f"ipc://{address}", rc=3)
         self.assertIn(f"{MALLORY}", done.err)
         self.assertEqual(him.wait().out.split()[-1], "0", "something was said to him")
 
-    @limit(60)
+    @limit(120)
     def test_an_abstract_socket_refuses_another_user(self):
         name = f"hato-test-{os.getpid()}"
         self.alice("up", "--listen", f"abstract://{name}")
@@ -201,12 +201,12 @@ class Another(Case):
         self.knock(f"@{name}")
         self.alice("status", "--url", f"abstract://{name}")
 
-    @limit(60)
+    @limit(120)
     def test_processes_show_and_heed_nobody_else(self):
         self.up()
         self.alice("launch", "-n", "1")
         self.alice("submit", "--", "sleep", "600")
-        task = self.wait_for(lambda: self.below("sleep", "600"), what="the task")[0]
+        task = self.wait_for(lambda: self.below("sleep", "600"), 30, "the task")[0]
         pids = [pid for pid in descendants() if alive(pid)]
         verbs = {command_line(pid)[1] for pid in pids if command_line(pid)[0].endswith("hato")}
         self.assertLessEqual({"dispatcher", "daemon", "executor"}, verbs)
@@ -222,7 +222,7 @@ class Another(Case):
             ours = command_line(pid)[0].endswith("hato") and command_line(pid)[1] != "executor"
             self.assertEqual(pid not in seen, ours, command_line(pid))
 
-    @limit(60)
+    @limit(120)
     def test_tasks_may_dump_as_they_might_before(self):
         self.up("--log-level", "info")
         self.alice("launch", "-n", "1")
@@ -230,20 +230,20 @@ class Another(Case):
         self.assertEqual(self.alice("run", "--", "sh", "-c", ask).out,
                          self.run_command("sh", "-c", ask, user=ALICE, group=ALICE, extra_groups=[]).out)
 
-    @limit(60)
+    @limit(120)
     def test_what_tells_daemons_apart_is_shown_as_arguments(self):
         """By which launchers find them again, as nobody sees their environment."""
         self.up("-n", "2")
-        daemons = self.wait_for(lambda: len(found := self.below("daemon", "--mark")) == 2 and found, what="two daemons")
+        daemons = self.wait_for(lambda: len(found := self.below("daemon", "--mark")) == 2 and found, 30, "two daemons")
         marks = [word for pid in daemons for word in command_line(pid) if word.startswith("HATO_")]
         self.assertEqual(len({word for word in marks if word.startswith("HATO_LAUNCH_TAG=")}), 1, marks)
         self.assertLessEqual({"HATO_MEMBER=0", "HATO_MEMBER=1"}, set(marks))
 
-    @limit(60)
+    @limit(120)
     def test_daemons_of_a_killed_dispatcher_are_found_by_their_marks(self):
         """And ended; another user's process that shows the same is none of them."""
         self.up("-n", "2")
-        daemons = self.wait_for(lambda: len(found := self.below("daemon", "--mark")) == 2 and found, what="two daemons")
+        daemons = self.wait_for(lambda: len(found := self.below("daemon", "--mark")) == 2 and found, 30, "two daemons")
         marks = [word for word in command_line(daemons[0]) if re.match("HATO_[A-Z_]+=", word)]
         self.assertEqual(len(marks), 2)
         his = self.start(PYTHON, "-c", "import time; time.sleep(600)", *marks, user=MALLORY, group=MALLORY, extra_groups=[], cwd="/")
@@ -251,7 +251,7 @@ class Another(Case):
         for pid in daemons:
             os.kill(pid, signal.SIGSTOP)  # else they end by themselves
         os.kill(dispatcher, signal.SIGKILL)
-        self.wait_for(lambda: not alive(dispatcher), what="the dispatcher's end")
+        self.wait_for(lambda: not alive(dispatcher), 30, "the dispatcher's end")
         # As the record of a launch whose daemons do not end with their dispatcher.
         tag = next(word.removeprefix("HATO_LAUNCH_TAG=") for word in marks if "TAG" in word)
         one = {"tag": tag, "launcher": "local", "count": 2, "daemons": True, "options": [], "record": ""}
@@ -276,14 +276,14 @@ class Another(Case):
         self.alice("down")
         return self.log()
 
-    @limit(60)
+    @limit(120)
     def test_a_local_folder_of_another_is_not_used(self):
         his = self.make(self.shared / "his", MALLORY, 0o777)
         said = self.squatted(lambda place: self.make(place, MALLORY, 0o777))
         self.assertIn(f"hato-{ALICE} belongs to uid {MALLORY}, not to uid {ALICE}", said)
         self.assertEqual(list(his.iterdir()) + list((self.shared / f"hato-{ALICE}").iterdir()), [])
 
-    @limit(60)
+    @limit(120)
     def test_a_local_folder_that_is_a_link_is_not_used(self):
         his = self.make(self.shared / "his", MALLORY, 0o777)
 
@@ -294,7 +294,7 @@ class Another(Case):
         self.assertIn(f"hato-{ALICE} is a symbolic link, wanted a folder", self.squatted(link))
         self.assertEqual(list(his.iterdir()), [])
 
-    @limit(60)
+    @limit(120)
     def test_nor_one_that_others_could_replace(self):
         def open_to_all(place):
             self.shared.chmod(0o777)
@@ -302,7 +302,7 @@ class Another(Case):
         self.assertIn("has mode 0777, so that others could replace", self.squatted(open_to_all))
         self.assertFalse((self.shared / f"hato-{ALICE}").exists())
 
-    @limit(60)
+    @limit(120)
     def test_a_session_of_another_is_not_entered(self):
         self.make(self.shared / "session", MALLORY, 0o777)
         done = self.alice("up", "--session", self.shared / "session", rc=4)
@@ -311,7 +311,7 @@ class Another(Case):
         done = self.alice("up", "--session", self.shared / "open", rc=4)
         self.assertIn("has mode 0750, which lets others in; it must be 0700: chmod 700", done.err)
 
-    @limit(60)
+    @limit(120)
     def test_credential_files_are_checked_as_ssh_checks_keys(self):
         self.up()
         good = next(p for p in self.credentials() if p.name in ("secret", "client.credential"))
