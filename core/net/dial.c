@@ -13,10 +13,12 @@
 #define PAUSE_MOST_NS (64 * HATO__MS)
 #define LOOK_MS 200
 
+/* NNG's clock has whole milliseconds: what it ends for want of time ends after the deadline, and not just before, so
+ * that who looks at the clock then knows why (race.c). */
 static nng_duration time_left(const net__dial *d) {
   uint64_t now = hato__now();
-  uint64_t ms = now >= d->deadline ? 0 : (d->deadline - now) / HATO__MS;
-  return ms < 1 ? 1 : ms > 0x7fffffff ? 0x7fffffff : (nng_duration)ms;
+  uint64_t ms = now >= d->deadline ? 1 : (d->deadline - now) / HATO__MS + 2;
+  return ms > 0x7fffffff ? 0x7fffffff : (nng_duration)ms;
 }
 
 /* NNG cancels what is in flight by way of the dialer or stream that it was posted to, and still has a lock of theirs
