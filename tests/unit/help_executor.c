@@ -3,7 +3,8 @@
 #include "base/clock.h"
 #include "base/io.h"
 
-#include <check.h>
+#include "unit.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -13,13 +14,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#ifdef HATO_SANITIZED
-#define PATIENCE 30
-#else
-#define PATIENCE 8
-#endif
+#define PATIENCE_MS ((int)(8000 * UNIT_PATIENCE))
 
-uint64_t rig_deadline(void) { return hato__now() + PATIENCE * HATO__SEC; }
+uint64_t rig_deadline(void) { return hato__now() + (uint64_t)PATIENCE_MS * HATO__MS; }
 
 rig *rig_start(const executor_options *opts) {
   rig *g = calloc(1, sizeof *g);
@@ -282,6 +279,8 @@ bool rig_look(rig *g, int timeout_ms) {
   return true;
 }
 
+void rig_hear(rig *g) { ck_assert_msg(rig_look(g, PATIENCE_MS), "the executor says nothing"); }
+
 void rig_wait_all(rig *g, uint64_t first, uint64_t last) {
   uint64_t until = rig_deadline();
   for (uint64_t i = first; i <= last; i++) {
@@ -343,16 +342,20 @@ pid_t rig_read_pid(const char *path) {
   }
 }
 
+char rig_process_state(pid_t pid) {
+  char path[64];
+  hato__buf b = {0};
+  snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+  const char *after = hato__read_file(path, 4096, &b, NULL) == HATO_OK ? strrchr(hato__buf_text(&b), ')') : NULL;
+  char state = after != NULL && after[1] == ' ' ? after[2] : 0;
+  hato__buf_free(&b);
+  return state;
+}
+
 bool rig_process_gone(pid_t pid) {
   uint64_t until = rig_deadline();
   while (kill(pid, 0) == 0) {
-    char path[64];
-    hato__buf b = {0};
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    bool zombie = hato__read_file(path, 4096, &b, NULL) == HATO_OK &&
-                  strstr(hato__buf_text(&b), ") Z ") != NULL;
-    hato__buf_free(&b);
-    if (zombie) return true; /* somebody else's to reap */
+    if (rig_process_state(pid) == 'Z') return true; /* somebody else's to reap */
     if (hato__now() > until) return false;
     poll(NULL, 0, 1);
   }

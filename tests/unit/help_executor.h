@@ -51,8 +51,9 @@ void rig_piece(rig *g, uint64_t task, const void *data, size_t n, bool last, uin
 void rig_credit(rig *g, uint64_t task, uint8_t channel, uint64_t bytes);
 void rig_send(rig *g); /* what was encoded to g->out */
 
-/* Handles what comes until the condition holds; fails the test after 8 s (sanitized: 30). */
+/* Handles what comes until the condition holds; fails the test after rig_deadline. */
 bool rig_look(rig *g, int timeout_ms); /* one wait; false: nothing came */
+void rig_hear(rig *g);                 /* one wait, for something that will come */
 rig_task *rig_wait(rig *g, uint64_t task);
 void rig_wait_all(rig *g, uint64_t first, uint64_t last);
 void rig_wait_gone(rig *g);
@@ -65,6 +66,7 @@ rig_task *rig_run(rig *g, const proto_spec *s);
 const char *rig_folder(void);
 bool rig_file_says(const char *path, const char *text);
 bool rig_process_gone(pid_t pid);     /* waits for it */
+char rig_process_state(pid_t pid);    /* as in /proc; 0: there is none */
 pid_t rig_read_pid(const char *path); /* waits for a file with a process id and a newline */
 
 #endif

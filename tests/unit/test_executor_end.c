@@ -12,7 +12,7 @@ static const char *text(const hato__buf *b) { return b->data ? (const char *)b->
 
 /* Waits until a live task has said so much. */
 static void hear(rig *g, uint64_t task, const char *what) {
-  while (g->task[task].out.len < strlen(what)) ck_assert(rig_look(g, 8000));
+  while (g->task[task].out.len < strlen(what)) rig_hear(g);
   ck_assert_int_eq(memcmp(g->task[task].out.data, what, strlen(what)), 0);
 }
 
@@ -40,14 +40,21 @@ UNIT_TEST(an_interrupted_command_gets_term_and_the_value) {
 }
 
 UNIT_TEST(a_stopped_command_is_woken_to_end) {
+  const char *folder = rig_folder();
+  char line[200], file[100];
+  snprintf(file, sizeof file, "%s/pid", folder);
+  snprintf(line, sizeof line, "trap 'exit 4' TERM; echo $$ > %s; kill -STOP $$; sleep 1000", file);
   rig *g = rig_start(NULL);
-  rig_assign(g, live(g, "trap 'exit 4' TERM; echo up; kill -STOP $$; sleep 1000"), 1, 1);
-  hear(g, 1, "up\n");
+  rig_assign(g, live(g, line), 1, 1);
+  pid_t pid = rig_read_pid(file);
+  uint64_t until = rig_deadline();
+  while (rig_process_state(pid) != 'T') ck_assert(hato__now() < until && usleep(1000) == 0);
   rig_interrupt(g, 1, 1, 20);
-  uint64_t began = hato__now();
-  ck_assert_int_eq(rig_wait(g, 1)->r.error, 20);
-  ck_assert_uint_lt(hato__now() - began, 3 * HATO__SEC);
+  rig_task *t = rig_wait(g, 1);
+  ck_assert_int_eq(t->r.error, 20);
+  ck_assert(WIFEXITED(t->r.wait_status) && WEXITSTATUS(t->r.wait_status) == 4); /* and not by the SIGKILL of later */
   rig_stop(g);
+  unit_remove_folder(folder);
 }
 
 UNIT_TEST_LIMIT(one_that_ignores_term_is_killed_with_all_its_kin, 20) {
@@ -71,7 +78,6 @@ UNIT_TEST_LIMIT(one_that_ignores_term_is_killed_with_all_its_kin, 20) {
   ck_assert_int_eq(t->r.error, 20);
   ck_assert_int_eq(WTERMSIG(t->r.wait_status), SIGKILL);
   ck_assert_uint_ge(took, EXECUTOR_GRACE_NS - HATO__SEC / 10);
-  ck_assert_uint_lt(took, EXECUTOR_GRACE_NS + 2 * HATO__SEC);
   ck_assert(rig_process_gone(kin));
   rig_stop(g);
   unit_remove_folder(folder);
@@ -143,27 +149,30 @@ UNIT_TEST(what_a_command_leaves_is_killed) {
 
 static void daemon_goes(bool kill_executor) {
   const char *folder = rig_folder();
-  char line[400], a[100], b[100];
+  char line[500], a[100], b[100], c[100];
   snprintf(a, sizeof a, "%s/a", folder);
   snprintf(b, sizeof b, "%s/b", folder);
+  snprintf(c, sizeof c, "%s/c", folder);
   snprintf(line, sizeof line,
-           "trap '' TERM HUP; echo $$ > %s; setsid sh -c 'setsid sh -c \"echo \\$\\$ > %s; exec sleep 1000\" "
-           "& sleep 1000' & "
+           "trap '' TERM HUP; echo $$ > %s; setsid sh -c 'echo $$ > %s; "
+           "setsid sh -c \"echo \\$\\$ > %s; exec sleep 1000\" & sleep 1000' & "
            "while :; do sleep 1; done",
-           a, b);
+           a, c, b);
   rig *g = rig_start(NULL);
   rig_assign(g, live(g, line), 1, 1);
-  pid_t main_pid = rig_read_pid(a), kin = rig_read_pid(b);
+  pid_t main_pid = rig_read_pid(a), kin = rig_read_pid(b), between = rig_read_pid(c);
   ck_assert_int_eq(kill(main_pid, 0) | kill(kin, 0), 0);
   if (kill_executor) {
     kill(g->pid, SIGKILL);
     rig_wait_gone(g);
     ck_assert(rig_process_gone(main_pid)); /* by PR_SET_PDEATHSIG; the daemon has to end the kin */
     kill(kin, SIGKILL);
+    kill(-between, SIGKILL);
   }
   rig_stop(g);
   ck_assert(rig_process_gone(main_pid));
   ck_assert(rig_process_gone(kin));
+  ck_assert(rig_process_gone(between));
   unit_remove_folder(folder);
 }
 
