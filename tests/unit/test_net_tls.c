@@ -548,6 +548,11 @@ static void *attempt(void *dial) {
 }
 
 UNIT_TEST_LIMIT(an_attempt_that_is_stopped_ends, 60) {
+#ifdef HATO_SANITIZED
+  const long step = 200000;
+#else
+  const long step = 50000;
+#endif
   host h = {0};
   hato_error err;
   net_identity *id;
@@ -560,7 +565,7 @@ UNIT_TEST_LIMIT(an_attempt_that_is_stopped_ends, 60) {
     ck_assert_int_eq(net__dial_open(&d, h.url, PROTO_ROLE_CLIENT, &h.auth, &err), HATO_OK);
     d.deadline = hato__now() + 3600 * HATO__SEC;
     ck_assert_int_eq(pthread_create(&t, NULL, attempt, &d), 0);
-    nanosleep(&(struct timespec){.tv_nsec = i * 50000L * (long)UNIT_PATIENCE}, NULL); /* of its handshake */
+    nanosleep(&(struct timespec){.tv_nsec = i * step}, NULL); /* of its handshake */
     net__dial_stop(&d);
     pthread_join(t, NULL);
     net__dial_close(&d);
