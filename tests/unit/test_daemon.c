@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 UNIT_TEST(heartbeats_both_ways) {
-  struct fake *f = fake_start(1, 40, 0);
+  struct fake *f = fake_start(1, 1000, 0); /* of three it has to hear one */
   WAIT(f, f->n_beats >= 5);
   ck_assert(!LOCKED(f, f->closed));
   fake_finish(f);
@@ -27,7 +27,7 @@ UNIT_TEST(a_silent_dispatcher_is_left) {
 }
 
 UNIT_TEST(a_lost_connection_ends_it_and_its_tasks) {
-  struct fake *f = fake_start(2, 1000, 0);
+  struct fake *f = fake_start(2, 10000, 0);
   fake_spec(f, 1, PROTO_FUNCTION, "family");
   fake_counted(f, 1, 1, 2);
   fake_wait_alive(f, 1 + 2 + 2 * 4);
@@ -38,7 +38,7 @@ UNIT_TEST(a_lost_connection_ends_it_and_its_tasks) {
 }
 
 UNIT_TEST(goodbye_ends_it_and_its_tasks) {
-  struct fake *f = fake_start(1, 1000, 0);
+  struct fake *f = fake_start(1, 10000, 0);
   fake_spec(f, 1, PROTO_FUNCTION, "family");
   fake_counted(f, 1, 1, 1);
   fake_wait_alive(f, 1 + 1 + 4);
@@ -84,18 +84,18 @@ UNIT_TEST(a_wrong_secret) {
 }
 
 UNIT_TEST(garbage_ends_the_connection) {
-  struct fake *f = fake_start(1, 1000, 0);
+  struct fake *f = fake_start(1, 10000, 0);
   SEND(f, hato__buf_append(out, "garbage, garbage", 16));
   ck_assert_int_eq(fake_wait_daemon(f), DAEMON_EXIT_LOST);
   fake_finish(f);
-  f = fake_start(1, 1000, 0);
+  f = fake_start(1, 10000, 0);
   fake_counted(f, 9, 1, 1); /* of no specification */
   ck_assert_int_eq(fake_wait_daemon(f), DAEMON_EXIT_LOST);
   fake_finish(f);
 }
 
 UNIT_TEST(a_killed_daemon_leaves_nothing) {
-  struct fake *f = fake_start(2, 1000, 0);
+  struct fake *f = fake_start(2, 10000, 0);
   fake_spec(f, 1, PROTO_FUNCTION, "deaf");
   fake_counted(f, 1, 1, 2);
   fake_wait_alive(f, 3);
@@ -106,7 +106,7 @@ UNIT_TEST(a_killed_daemon_leaves_nothing) {
 }
 
 UNIT_TEST(a_signal_drains) {
-  struct fake *f = fake_start(1, 1000, 0);
+  struct fake *f = fake_start(1, 10000, 0);
   fake_spec(f, 1, PROTO_FUNCTION, "wait");
   fake_counted(f, 1, 1, 10);
   WAIT(f, fake_running(f, 1));
@@ -121,7 +121,7 @@ UNIT_TEST(a_signal_drains) {
 }
 
 UNIT_TEST(a_second_signal_ends_at_once) {
-  struct fake *f = fake_start(1, 1000, 0);
+  struct fake *f = fake_start(1, 10000, 0);
   fake_spec(f, 1, PROTO_COMMAND, "deaf"); /* for a command its executor has longer */
   fake_counted(f, 1, 1, 1);
   WAIT(f, fake_running(f, 1));
@@ -134,24 +134,24 @@ UNIT_TEST(a_second_signal_ends_at_once) {
 }
 
 UNIT_TEST(the_dispatcher_drains) {
-  struct fake *f = fake_start(1, 1000, 0);
+  struct fake *f = fake_start(1, 10000, 0);
   fake_spec(f, 1, PROTO_FUNCTION, "echo");
   fake_counted(f, 1, 1, 100);
   SEND(f, proto_drain_encode(out, false));
   ck_assert_int_eq(fake_wait_daemon(f), DAEMON_EXIT_OK);
+  WAIT(f, f->n_goodbye == 1);
   ck_assert_uint_eq(LOCKED(f, f->n_results + fake_total(f->taken, f->n_taken)), 100);
   ck_assert_uint_eq(LOCKED(f, f->n_results), 100);
-  ck_assert_uint_eq(LOCKED(f, f->n_goodbye), 1);
   fake_finish(f);
 }
 
 UNIT_TEST(idle_for_long_enough) {
-  struct fake *f = fake_start(1, 1000, 150);
+  struct fake *f = fake_start(1, 10000, 3000); /* in which it gets its task */
   fake_spec(f, 1, PROTO_FUNCTION, "echo");
   fake_counted(f, 1, 1, 1);
   fake_result(f, 1);
   ck_assert_int_eq(fake_wait_daemon(f), DAEMON_EXIT_OK);
-  ck_assert_uint_eq(LOCKED(f, f->n_goodbye), 1);
+  WAIT(f, f->n_goodbye == 1);
   fake_finish(f);
 }
 

@@ -41,7 +41,7 @@ UNIT_TEST(batches) {
 }
 
 UNIT_TEST(a_task_and_back) {
-  struct fake *f = fake_start(2, 1000, 0);
+  struct fake *f = fake_start(2, 10000, 0);
   fake_spec(f, 7, PROTO_FUNCTION, "echo");
   fake_counted(f, 7, 100, 1);
   const struct result *r = fake_result(f, 100);
@@ -57,7 +57,7 @@ UNIT_TEST(a_task_and_back) {
 }
 
 UNIT_TEST(one_at_a_time_is_one_slot) {
-  struct fake *f = fake_start(4, 1000, 0);
+  struct fake *f = fake_start(4, 10000, 0);
   fake_spec(f, 1, PROTO_FUNCTION, "pid");
   char first[32];
   for (uint64_t i = 1; i <= 20; i++) {
@@ -70,7 +70,7 @@ UNIT_TEST(one_at_a_time_is_one_slot) {
 }
 
 UNIT_TEST_LIMIT(many_tasks_in_order, 20) {
-  struct fake *f = fake_start(2, 1000, 0);
+  struct fake *f = fake_start(2, 10000, 0);
   fake_spec(f, 1, PROTO_FUNCTION, "echo");
   enum { N = 20000 };
   for (uint64_t i = 0; i < N; i += 500) fake_counted(f, 1, i, 500);
@@ -89,7 +89,7 @@ UNIT_TEST_LIMIT(many_tasks_in_order, 20) {
 }
 
 UNIT_TEST(a_crash_is_one_tasks) {
-  struct fake *f = fake_start(1, 1000, 0);
+  struct fake *f = fake_start(1, 10000, 0);
   fake_spec(f, 1, PROTO_FUNCTION, "crash_on_x");
   fake_letters(f, 1, 1, "aaaaaaaaaa"); /* so that a batch is handed out */
   fake_result(f, 10);
@@ -110,7 +110,7 @@ UNIT_TEST(a_crash_is_one_tasks) {
 }
 
 UNIT_TEST(a_killed_executor_leaves_nothing) {
-  struct fake *f = fake_start(2, 1000, 0);
+  struct fake *f = fake_start(2, 10000, 0);
   fake_spec(f, 1, PROTO_FUNCTION, "pid");
   fake_counted(f, 1, 1, 1);
   pid_t pid = atoi((char *)fake_result(f, 1)->out);
@@ -128,7 +128,7 @@ UNIT_TEST(a_killed_executor_leaves_nothing) {
 }
 
 UNIT_TEST(take_gives_back_the_end) {
-  struct fake *f = fake_start(1, 1000, 0);
+  struct fake *f = fake_start(1, 10000, 0);
   fake_spec(f, 1, PROTO_FUNCTION, "wait");
   fake_counted(f, 1, 1, 10);
   WAIT(f, fake_running(f, 1));
@@ -147,7 +147,7 @@ UNIT_TEST(take_gives_back_the_end) {
 }
 
 UNIT_TEST(interrupts) {
-  struct fake *f = fake_start(1, 1000, 0);
+  struct fake *f = fake_start(1, 10000, 0);
   fake_spec(f, 1, PROTO_FUNCTION, "wait");
   fake_spec(f, 2, PROTO_FUNCTION, "echo");
   fake_counted(f, 1, 1, 1);
@@ -170,7 +170,7 @@ UNIT_TEST(interrupts) {
 }
 
 UNIT_TEST(a_deaf_function_loses_its_executor) {
-  struct fake *f = fake_start(1, 1000, 0);
+  struct fake *f = fake_start(1, 10000, 0);
   fake_spec(f, 1, PROTO_FUNCTION, "deaf");
   fake_spec(f, 2, PROTO_FUNCTION, "echo");
   fake_counted(f, 1, 1, 1);
@@ -188,7 +188,7 @@ UNIT_TEST(a_changed_object_restarts_the_executor) {
   char dir[] = "/tmp/hato-restart-XXXXXX";
   ck_assert_ptr_nonnull(mkdtemp(dir));
   ck_assert_int_eq(chdir(dir), 0); /* where the executor leaves its mark */
-  struct fake *f = fake_start(1, 1000, 0);
+  struct fake *f = fake_start(1, 10000, 0);
   fake_spec(f, 1, PROTO_FUNCTION, "restart");
   fake_letters(f, 1, 1, "r");
   const struct result *r = fake_result(f, 1);
@@ -205,7 +205,7 @@ UNIT_TEST(a_changed_object_restarts_the_executor) {
 }
 
 UNIT_TEST(garbage_of_an_executor) {
-  struct fake *f = fake_start(1, 1000, 0);
+  struct fake *f = fake_start(1, 10000, 0);
   fake_spec(f, 1, PROTO_FUNCTION, "garbage");
   fake_counted(f, 1, 1, 1);
   const struct result *r = fake_result(f, 1);
@@ -235,7 +235,7 @@ static void object_spec(struct fake *f, uint32_t number, const uint8_t hash[32])
 }
 
 UNIT_TEST(objects_by_content) {
-  struct fake *f = fake_start(1, 1000, 0);
+  struct fake *f = fake_start(1, 10000, 0);
   uint8_t hash[32], other[32] = {1};
   ck_assert(hato__unhex(hash, 32, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"));
   send_object(f, hash, "abc", 2);
@@ -261,7 +261,7 @@ UNIT_TEST(objects_by_content) {
 }
 
 UNIT_TEST_LIMIT(pieces_both_ways, 20) {
-  struct fake *f = fake_start(2, 1000, 0);
+  struct fake *f = fake_start(2, 10000, 0);
   fake_spec(f, 1, PROTO_FUNCTION, "pieces");
   enum { PART = 200 * 1024, N = 50 };
   const uint64_t size = (uint64_t)PART * N;
@@ -305,7 +305,7 @@ UNIT_TEST_LIMIT(pieces_both_ways, 20) {
 }
 
 UNIT_TEST(a_dead_stream_is_ended) {
-  struct fake *f = fake_start(1, 1000, 0);
+  struct fake *f = fake_start(1, 10000, 0);
   f->grant = false; /* its output stays stuck */
   fake_spec(f, 1, PROTO_FUNCTION, "pieces");
   proto_assign a = {

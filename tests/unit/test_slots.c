@@ -24,7 +24,7 @@ static void function(struct fake *f, uint32_t number, const char *symbol) {
 }
 
 UNIT_TEST(a_command) {
-  struct fake *f = fake_start(2, 1000, 0);
+  struct fake *f = fake_start(2, 10000, 0);
   shell(f, 1, "echo out; echo err >&2; exit 3");
   fake_counted(f, 1, 1, 1);
   const struct result *r = fake_result(f, 1);
@@ -38,7 +38,7 @@ UNIT_TEST(a_command) {
 UNIT_TEST(an_executor_is_bound) {
   setenv("TEST_BIND", "core", 1);
   setenv("HATO_CREDENTIAL", "hato1:daemon:0:5555555555555555555555555555555555555555555555555555555555555555:-:-:-", 1);
-  struct fake *f = fake_start(1000, 1000, 0); /* more than there are cores: one core each */
+  struct fake *f = fake_start(1000, 10000, 0); /* more than there are cores: one core each */
   shell(f, 1, "nproc");
   shell(f, 2, "tr '\\0' '\\n' </proc/$PPID/environ | grep -c '^HATO_CREDENTIAL=\\|^TEST_BIND='");
   fake_counted(f, 1, 1, 1);
@@ -55,7 +55,7 @@ UNIT_TEST(an_executor_is_bound) {
 }
 
 UNIT_TEST_LIMIT(many_commands, 20) {
-  struct fake *f = fake_start(2, 1000, 0);
+  struct fake *f = fake_start(2, 10000, 0);
   shell(f, 1, "echo $$");
   fake_counted(f, 1, 1, 200);
   WAIT(f, f->n_results == 200);
@@ -64,7 +64,7 @@ UNIT_TEST_LIMIT(many_commands, 20) {
 }
 
 UNIT_TEST(a_function_crashes) {
-  struct fake *f = fake_start(1, 1000, 0);
+  struct fake *f = fake_start(1, 10000, 0);
   function(f, 1, "die");
   function(f, 2, "echo");
   fake_letters(f, 1, 1, "66");
@@ -85,7 +85,7 @@ static void wait_family(struct fake *f, unsigned slots) {
 }
 
 UNIT_TEST(an_executor_is_killed) {
-  struct fake *f = fake_start(1, 1000, 0);
+  struct fake *f = fake_start(1, 10000, 0);
   shell(f, 1, "echo $PPID");
   fake_counted(f, 1, 1, 1);
   pid_t executor = atoi((char *)fake_result(f, 1)->out);
@@ -103,7 +103,7 @@ UNIT_TEST(an_executor_is_killed) {
 }
 
 UNIT_TEST(the_daemon_is_killed) {
-  struct fake *f = fake_start(2, 1000, 0);
+  struct fake *f = fake_start(2, 10000, 0);
   shell(f, 1, FAMILY);
   fake_counted(f, 1, 1, 2);
   wait_family(f, 2);
@@ -114,7 +114,7 @@ UNIT_TEST(the_daemon_is_killed) {
 }
 
 UNIT_TEST(the_dispatcher_is_gone) {
-  struct fake *f = fake_start(2, 1000, 0);
+  struct fake *f = fake_start(2, 10000, 0);
   shell(f, 1, FAMILY);
   fake_counted(f, 1, 1, 2);
   wait_family(f, 2);
@@ -125,7 +125,7 @@ UNIT_TEST(the_dispatcher_is_gone) {
 }
 
 UNIT_TEST(a_signal_is_passed_on) {
-  struct fake *f = fake_start(1, 1000, 0);
+  struct fake *f = fake_start(1, 10000, 0);
   shell(f, 1, "trap 'echo saved; exit 0' TERM; echo up; sleep 1000 & wait");
   fake_counted(f, 1, 1, 3);
   WAIT(f, fake_running(f, 1));
@@ -135,14 +135,14 @@ UNIT_TEST(a_signal_is_passed_on) {
   ck_assert_int_eq(r->r.error, HATO_INTERRUPTED);
   ck_assert_msg(strstr((char *)r->out, "saved"), "%s", (char *)r->out);
   ck_assert_int_eq(fake_wait_daemon(f), DAEMON_EXIT_OK);
+  WAIT(f, f->n_goodbye == 1);
   ck_assert_uint_eq(LOCKED(f, fake_total(f->taken, f->n_taken)), 2);
-  ck_assert_uint_eq(LOCKED(f, f->n_goodbye), 1);
   fake_wait_alive(f, 0);
   fake_finish(f);
 }
 
 UNIT_TEST_LIMIT(one_that_ignores_sigterm, 20) {
-  struct fake *f = fake_start(1, 1000, 0);
+  struct fake *f = fake_start(1, 10000, 0);
   shell(f, 1, "trap '' TERM; echo up; sleep 1000; sleep 1000");
   fake_counted(f, 1, 1, 1);
   fake_wait_alive(f, 4);
@@ -156,7 +156,7 @@ UNIT_TEST_LIMIT(one_that_ignores_sigterm, 20) {
 }
 
 UNIT_TEST(a_function_that_hears_of_its_cancel) {
-  struct fake *f = fake_start(1, 1000, 0);
+  struct fake *f = fake_start(1, 10000, 0);
   function(f, 1, "wait_cancelled");
   fake_counted(f, 1, 1, 1);
   WAIT(f, fake_running(f, 1));
@@ -166,7 +166,7 @@ UNIT_TEST(a_function_that_hears_of_its_cancel) {
 }
 
 UNIT_TEST_LIMIT(large_output, 20) {
-  struct fake *f = fake_start(1, 1000, 0);
+  struct fake *f = fake_start(1, 10000, 0);
   shell(f, 1, "head -c 10000000 /dev/zero | tr '\\0' x");
   fake_counted(f, 1, 1, 1);
   const struct result *r = fake_result(f, 1);
