@@ -190,6 +190,15 @@ static inline bool bench_logged(bench *b, const char *words) {
   return found;
 }
 
+#define BENCH_FOR(what)                                                                     \
+  do {                                                                                      \
+    uint64_t until_ = hato__now() + (uint64_t)(WAIT_SECONDS * 1e9);                         \
+    while (!(what)) {                                                                       \
+      ck_assert_msg(hato__now() < until_, "waited in vain for %s", #what);                  \
+      usleep(2000);                                                                         \
+    }                                                                                       \
+  } while (0)
+
 #define HAS(text, words) ck_assert_msg(strstr((text), (words)) != NULL, "'%s' lacks '%s'", (text), (words))
 
 /* A request for count of these words; its tag is of the process and id. */

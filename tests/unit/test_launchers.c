@@ -60,7 +60,7 @@ UNIT_TEST(cancel_asks_then_kills) {
   LAUNCH(b, 2, "local", 1, WORDS("grace=200ms"), "sh", "-c",
          "trap '' TERM; echo ready; while :; do sleep 0.05; done");
   kept_event *e = must(b, LAUNCHERS_MEMBER, 2, 0, HATO_MEMBER_RUNNING);
-  while (strcmp(read_text(e->log_path), "ready\n") != 0) usleep(1000);
+  BENCH_FOR(strcmp(read_text(e->log_path), "ready\n") == 0);
   ck_assert_int_eq(launchers_cancel(b->h, 1, NULL), HATO_OK);
   ck_assert_int_eq(launchers_cancel(b->h, 1, NULL) & ~HATO_NOT_FOUND, HATO_OK);
   ck_assert_int_eq(launchers_cancel(b->h, 2, NULL), HATO_OK);
@@ -127,7 +127,7 @@ UNIT_TEST(no_such_program_is_said_so) {
   ck_assert_int_eq(e->status, HATO_NOT_FOUND);
   HAS(e->text, "no-such-program-here");
   LAUNCH(b, 1, "local", 1, NULL, "/etc"); /* the id is free again */
-  while (bench_count(b, LAUNCHERS_FAILED, 1) < 2) usleep(1000);
+  BENCH_FOR(bench_count(b, LAUNCHERS_FAILED, 1) == 2);
   HAS(b->events[b->n - 1].text, "/etc");
   bench_end(b);
 }
@@ -258,16 +258,19 @@ static long switches(void) {
 UNIT_TEST(an_idle_host_wakes_up_for_nothing) {
   bench *b = bench_start(0, 0);
   LAUNCH(b, 1, "local", 4, NULL, "sleep", "100");
-  must(b, LAUNCHERS_MEMBER, 1, 3, HATO_MEMBER_RUNNING);
-  long before = switches();
-  long alone = switches() - before; /* what counting costs */
-  before = switches();
-  usleep(500000);
+  must(b, LAUNCHERS_SUBMITTED, 1, -1, -1);
+  long before = switches(), alone = 0; /* what counting costs: at times less, as what is waited for is there already */
+  for (int i = 0; i < 4; i++) {
+    long now = switches();
+    if (now - before > alone) alone = now - before;
+    before = now;
+  }
+  usleep(1000000);
   long idle = switches() - before;
 #ifdef HATO_SANITIZED
-  idle -= 50; /* the sanitizer has a thread of its own */
+  idle -= 100; /* the sanitizer has a thread of its own */
 #endif
-  ck_assert_msg(idle <= alone + 3, "%ld switches idle, %ld alone", idle, alone);
+  ck_assert_msg(idle <= alone + 5, "%ld switches idle, %ld alone", idle, alone); /* polls would be 20 */
   ck_assert_int_eq(launchers_cancel(b->h, 1, NULL), HATO_OK);
   must(b, LAUNCHERS_ENDED, 1, -1, -1);
   bench_end(b);

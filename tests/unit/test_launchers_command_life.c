@@ -3,6 +3,13 @@
 
 #define OPTIONS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
+/* A shell's line: this, and then it waits for the file `told`, so that it is seen running. */
+static const char *until_told(bench *b, const char *first) {
+  static char line[256];
+  (void)snprintf(line, sizeof line, "%swhile [ ! -e %s/s/told ]; do sleep 0.02; done", first, b->dir);
+  return line;
+}
+
 /* ---- asking ---- */
 
 UNIT_TEST(one_run_of_status_asks_for_all_launches) {
@@ -31,14 +38,14 @@ UNIT_TEST(one_run_of_status_asks_for_all_launches) {
 
 UNIT_TEST_LIMIT(status_that_fails_ends_nothing, 20) {
   bench *b = bench_start(0, 0);
-  LAUNCH(b, 1, "command", 1, spool(b, false, OPTIONS("timeout=300ms")), "sleep", "600");
+  LAUNCH(b, 1, "command", 1, spool(b, false, OPTIONS("timeout=4s")), "sleep", "600");
   (void)must(b, LAUNCHERS_MEMBER, 1, 0, HATO_MEMBER_RUNNING);
   spool_touch(b, "stat.fail");
   HAS(must(b, LAUNCHERS_TROUBLE, 1, -1, -1)->text, "status exited with 3: no master");
   size_t before = bench_count(b, LAUNCHERS_TROUBLE, 1);
   spool_touch(b, "stat.hang");
   spool_remove(b, "stat.fail");
-  LAUNCH(b, 2, "command", 1, spool(b, false, OPTIONS("timeout=300ms")), "sleep", "600");
+  LAUNCH(b, 2, "command", 1, spool(b, false, OPTIONS("timeout=4s")), "sleep", "600");
   (void)must(b, LAUNCHERS_SUBMITTED, 2, -1, -1);
   spool_remove(b, "stat.hang");
   (void)must(b, LAUNCHERS_MEMBER, 2, 0, HATO_MEMBER_RUNNING);
@@ -47,13 +54,14 @@ UNIT_TEST_LIMIT(status_that_fails_ends_nothing, 20) {
   ck_assert_int_eq(launchers_cancel(b->h, 1, NULL), HATO_OK);
   ck_assert_int_eq(launchers_cancel(b->h, 2, NULL), HATO_OK);
   (void)must(b, LAUNCHERS_ENDED, 1, -1, -1);
+  (void)must(b, LAUNCHERS_ENDED, 2, -1, -1);
   bench_end(b);
 }
 
 UNIT_TEST(status_that_hangs_is_killed) {
   bench *b = bench_start(0, 0);
   spool_touch(b, "stat.hang");
-  LAUNCH(b, 1, "command", 1, spool(b, false, OPTIONS("timeout=200ms")), "sleep", "600");
+  LAUNCH(b, 1, "command", 1, spool(b, false, OPTIONS("timeout=3s")), "sleep", "600");
   HAS(must(b, LAUNCHERS_TROUBLE, 1, -1, -1)->text, "status did not end in time");
   spool_remove(b, "stat.hang");
   (void)must(b, LAUNCHERS_MEMBER, 1, 0, HATO_MEMBER_RUNNING);
@@ -65,8 +73,9 @@ UNIT_TEST(status_that_hangs_is_killed) {
 UNIT_TEST(an_id_that_status_lacks_has_ended) {
   bench *b = bench_start(0, 0);
   spool_touch(b, "forgetful");
-  LAUNCH(b, 1, "command", 1, spool(b, false, NULL), "sh", "-c", "echo last words; sleep 0.3");
+  LAUNCH(b, 1, "command", 1, spool(b, false, NULL), "sh", "-c", until_told(b, "echo last words; "));
   (void)must(b, LAUNCHERS_MEMBER, 1, 0, HATO_MEMBER_RUNNING);
+  spool_touch(b, "told");
   kept_event *e = must(b, LAUNCHERS_MEMBER, 1, 0, HATO_MEMBER_ENDED);
   HAS(e->reason, "forgotten by ");
   HAS(e->reason, "/spool: it ended, or somebody removed it");
@@ -101,8 +110,9 @@ UNIT_TEST(rows_of_arrays_and_reasons) {
       "1 7-7:1\n"
       "reason 7  queue is full\nreason 7 4 cannot open output file\nreason 8 1 of another\nreason x\n";
   bench *b = bench_start(0, 0);
-  char path[128], status[160];
+  char path[128], next[160], status[160];
   (void)snprintf(path, sizeof path, "%s/qstat", b->dir);
+  (void)snprintf(next, sizeof next, "%s.new", path);
   FILE *f = fopen(path, "w");
   ck_assert(f != NULL && fputs(text, f) >= 0 && fclose(f) == 0);
   (void)snprintf(status, sizeof status, "status=cat %s", path);
@@ -122,8 +132,9 @@ UNIT_TEST(rows_of_arrays_and_reasons) {
   ck_assert_str_eq(must(b, LAUNCHERS_MEMBER, 1, 4, HATO_MEMBER_QUEUED)->reason, "queue is full");
   ck_assert_str_eq(must(b, LAUNCHERS_MEMBER, 1, 5, HATO_MEMBER_QUEUED)->reason, "queue is full");
   HAS(must(b, LAUNCHERS_MEMBER, 1, 6, HATO_MEMBER_SUBMITTED)->job, "7");
-  f = fopen(path, "w"); /* all gone but one */
+  f = fopen(next, "w"); /* all gone but one */
   ck_assert(f != NULL && fputs("7 0.2 x u r 1 2 a@vm 1 2\n", f) >= 0 && fclose(f) == 0);
+  ck_assert_int_eq(rename(next, path), 0); /* it is never empty */
   (void)must(b, LAUNCHERS_MEMBER, 1, 0, HATO_MEMBER_ENDED);
   (void)must(b, LAUNCHERS_MEMBER, 1, 6, HATO_MEMBER_ENDED);
   (void)must(b, LAUNCHERS_MEMBER, 1, 1, HATO_MEMBER_RUNNING);
@@ -190,9 +201,10 @@ UNIT_TEST(cancel_that_fails) {
   (void)must(b, LAUNCHERS_ENDED, 1, -1, -1);
   spool_touch(b, "forgetful");
   spool_touch(b, "broken");
-  LAUNCH(b, 2, "command", 1, spool(b, false, OPTIONS(cancel)), "sh", "-c", "sleep 0.5");
+  LAUNCH(b, 2, "command", 1, spool(b, false, OPTIONS(cancel)), "sh", "-c", until_told(b, ""));
   (void)must(b, LAUNCHERS_MEMBER, 2, 0, HATO_MEMBER_RUNNING);
   ck_assert_int_eq(launchers_cancel(b->h, 2, NULL), HATO_OK);
+  spool_touch(b, "told");
   (void)must(b, LAUNCHERS_ENDED, 2, -1, -1);
   bench_end(b);
 }
@@ -279,9 +291,7 @@ UNIT_TEST(a_held_command_that_ignores_sigterm_is_killed) {
   char log[100], job[64];
   (void)snprintf(job, sizeof job, "%s", e->job);
   (void)snprintf(log, sizeof log, "t%d.1.0.log", (int)getpid());
-  for (uint64_t until = hato__now() + 5 * HATO__SEC;
-       strcmp(spool_read(b, log), "up\n") != 0 && hato__now() < until;)
-    (void)usleep(2000);
+  BENCH_FOR(strcmp(spool_read(b, log), "up\n") == 0);
   ck_assert_int_eq(launchers_cancel(b->h, 1, NULL), HATO_OK);
   e = must(b, LAUNCHERS_MEMBER, 1, 0, HATO_MEMBER_ENDED);
   ck_assert_int_eq(e->signal, SIGKILL);
@@ -302,9 +312,7 @@ UNIT_TEST(a_held_command_has_ended_when_all_of_it_has) {
   (void)must(b, LAUNCHERS_MEMBER, 1, 0, HATO_MEMBER_RUNNING);
   char log[100];
   (void)snprintf(log, sizeof log, "t%d.1.0.log", (int)getpid());
-  for (uint64_t until = hato__now() + 5 * HATO__SEC;
-       strcmp(spool_read(b, log), "up\n") != 0 && hato__now() < until;)
-    (void)usleep(2000);
+  BENCH_FOR(strcmp(spool_read(b, log), "up\n") == 0);
   ck_assert_int_eq(launchers_cancel(b->h, 1, NULL), HATO_OK);
   (void)must(b, LAUNCHERS_MEMBER, 1, 0, HATO_MEMBER_ENDED);
   ck_assert_str_eq(spool_read(b, "late"), "done\n");

@@ -210,16 +210,14 @@ UNIT_TEST(commands_with_much_input_and_output) {
 UNIT_TEST(commands_that_take_too_long) {
   tried *t = begin();
   const hato_host *h = &t->runner.host;
-  hato_run r = {.size = sizeof r, .argv = WORDS("sh", "-c", "echo so far; sleep 100"), .timeout_ms = 300};
-  uint64_t before = hato__now();
+  hato_run r = {.size = sizeof r, .argv = WORDS("sh", "-c", "echo so far; sleep 100"), .timeout_ms = 3000};
   ck_assert_int_eq(h->run(h, &r), HATO_TIMED_OUT);
   ck_assert_str_eq(r.out, "so far\n");
   ck_assert_int_eq(r.signal, SIGKILL);
   /* What a grandchild keeps open is not waited for. */
-  r = (hato_run){.size = sizeof r, .argv = WORDS("sh", "-c", "sleep 5 & echo done")};
+  r = (hato_run){.size = sizeof r, .argv = WORDS("sh", "-c", "sleep 1000 & echo $!")};
   ck_assert_int_eq(h->run(h, &r), HATO_OK);
-  ck_assert_str_eq(r.out, "done\n");
-  ck_assert_uint_lt((hato__now() - before) / HATO__SEC, 4);
+  ck_assert_int_eq(kill(atoi(r.out), SIGKILL), 0);
   t->abort = true;
   r = (hato_run){.size = sizeof r, .argv = WORDS("sleep", "100")};
   ck_assert_int_eq(h->run(h, &r), HATO_INTERRUPTED);
