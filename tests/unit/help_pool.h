@@ -11,12 +11,13 @@
 #define SAMPLES HATO_BUILD_DIR "/tests/functions/samples.so"
 #define POOL_MS ((int)(8000 * UNIT_PATIENCE)) /* no wait of a test is longer */
 
+/* Not by ck_assert, which writes to a file each time: some tests do this thousands of times. */
 #define OK(call)                                                                                          \
   do {                                                                                                    \
     hato_error e_ = {0};                                                                                 \
     hato_error *e = &e_;                                                                                 \
     hato_status st_ = (call);                                                                             \
-    ck_assert_msg(st_ == HATO_OK, "%s: %d %s", #call, (int)st_, e->text);                                 \
+    if (st_ != HATO_OK) ck_abort_msg("%s: %d %s", #call, (int)st_, e->text);                              \
   } while (0)
 
 /* Polls until what holds, or fails the test. */
@@ -76,20 +77,24 @@ static inline hato_future *submit(hato_pool *p, hato_spec *s, const char *text) 
 /* Waits for it. */
 static inline hato_result result_of(hato_future *f) {
   hato_result r;
-  ck_assert_int_eq(hato_future_wait(f, POOL_MS), HATO_OK);
-  ck_assert_int_eq(hato_future_result(f, &r), HATO_OK);
+  hato_status st = hato_future_wait(f, POOL_MS);
+  if (st == HATO_OK) st = hato_future_result(f, &r);
+  if (st != HATO_OK) ck_abort_msg("a task has no result: %d", (int)st);
   return r;
 }
 static inline hato_result element(hato_array *a, size_t i) {
   hato_result r;
-  ck_assert_int_eq(hato_array_wait_at(a, i, POOL_MS), HATO_OK);
-  ck_assert_int_eq(hato_array_result(a, i, &r), HATO_OK);
+  hato_status st = hato_array_wait_at(a, i, POOL_MS);
+  if (st == HATO_OK) st = hato_array_result(a, i, &r);
+  if (st != HATO_OK) ck_abort_msg("element %zu has no result: %d", i, (int)st);
   return r;
 }
 
 #define ck_out(r, text)                                                                                   \
-  ck_assert_msg((r).error == 0 && (r).out_size == strlen(text) && memcmp((r).out, text, strlen(text)) == 0, \
-                "error %d (%s), \"%.*s\" instead of \"%s\"", (r).error, (r).words, (int)(r).out_size,     \
-                (const char *)(r).out, text)
+  do {                                                                                                    \
+    if ((r).error != 0 || (r).out_size != strlen(text) || memcmp((r).out, text, strlen(text)) != 0)       \
+      ck_abort_msg("error %d (%s), \"%.*s\" instead of \"%s\"", (r).error, (r).words, (int)(r).out_size,    \
+                   (const char *)(r).out, text);                                                          \
+  } while (0)
 
 #endif

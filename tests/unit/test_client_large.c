@@ -356,6 +356,14 @@ UNIT_TEST_LIMIT(closing_sends_what_is_detached_first, 20) {
   unserve(&v);
 }
 
+static bool is_closed(hato_pool *p, hato_spec *s) {
+  hato_future *f = NULL;
+  hato_error err;
+  hato_status st = hato_submit(p, s, arg("late"), NULL, NULL, &f, &err);
+  hato_future_release(f);
+  return st == HATO_CLOSED;
+}
+
 UNIT_TEST_LIMIT(a_dispatcher_that_ends_resolves_the_rest_to_19, 20) {
   served v;
   serve(&v, 0);
@@ -363,7 +371,7 @@ UNIT_TEST_LIMIT(a_dispatcher_that_ends_resolves_the_rest_to_19, 20) {
   hato_spec *s = function(p, "echo");
   hato_queue *q;
   ck_assert_int_eq(hato_queue_create(p, &q), HATO_OK);
-  hato_future *f = submit_to(p, s, "x", q), *g = NULL;
+  hato_future *f = submit_to(p, s, "x", q);
   hato_array *a;
   OK(hato_submit_counted(p, s, 0, 1, 1000, 0, q, &a, e));
   uint64_t first;
@@ -373,7 +381,7 @@ UNIT_TEST_LIMIT(a_dispatcher_that_ends_resolves_the_rest_to_19, 20) {
   ck_assert(r.error == HATO_RESET || r.error == HATO_CLOSED);
   ck_assert_int_eq(hato_array_wait(a, POOL_MS), HATO_OK);
   hato_error err;
-  POLL_FOR(hato_submit(p, s, arg("late"), NULL, NULL, &g, &err) == HATO_CLOSED);
+  POLL_FOR(is_closed(p, s));
   ck_assert_int_eq(hato_pool_control(p, "{\"op\":\"status\"}", POOL_MS, NULL, NULL, &err), HATO_CLOSED);
   size_t got, n = 0;
   hato_completion c[64];
