@@ -106,6 +106,7 @@ UNIT_TEST_LIMIT(random_splits, 60) {
   static host h;
   host_listen(&h, "ipc");
   int fd = raw_admitted(&h);
+  WAIT_FOR(h.admitted == 1);
   unsigned seed = 42;
   hato__buf b = {0};
   uint32_t n = 0;

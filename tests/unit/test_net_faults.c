@@ -10,6 +10,7 @@ static void expect_error(const void *bytes, size_t n, bool stop, const char *wor
   memset(&h, 0, sizeof h);
   host_listen(&h, "ipc");
   int fd = raw_admitted(&h);
+  WAIT_FOR(h.admitted == 1); /* its end is made when it has its WELCOME */
   hato__buf b = {0};
   put_frame(&b, 1, 100);
   put_frame(&b, 2, 20000);
