@@ -575,7 +575,7 @@ static uint64_t queued(hato_pool *p) {
   return n;
 }
 
-UNIT_TEST_LIMIT(submit_waits_while_too_much_is_queued, 20) {
+UNIT_TEST_LIMIT(submit_waits_while_too_much_is_queued, 40) {
   peer p;
   begin(&p);
   static heavy h;
