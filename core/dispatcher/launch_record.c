@@ -167,6 +167,7 @@ void dispatcher_launch_leftovers(dispatcher *d) {
   if (!d->launches_file) return;
   hato_status st = hato__read_file(d->launches_file, FILE_MAX, &text, &err);
   if (st == HATO_NOT_FOUND) return;
+  pthread_mutex_lock(&d->launches_lock); /* what ends at once does not rewrite the file before it is put aside */
   json_t *o = st ? NULL : json_loadb((const char *)text.data, text.len, 0, &bad);
   const json_t *list = json_object_get(o, "launches"), *one;
   hato__buf_free(&text);
@@ -177,6 +178,7 @@ void dispatcher_launch_leftovers(dispatcher *d) {
   if (st) put_aside(d, err.text);
   else if (!whole) put_aside(d, "the record is damaged or of another version");
   else if (n < i) put_aside(d, "a part of the record is damaged");
+  pthread_mutex_unlock(&d->launches_lock);
   json_decref(o);
   dispatcher_launch_write(d);
 }

@@ -154,12 +154,12 @@ hato_status dispatcher_serve(const dispatcher_serve_options *o, hato_error *err)
   hato_status st = open_session(&s, &why);
   bool locked = s.session && hato__session_locked(s.session);
   if (!st) st = start(&s, &why);
+  if (!st) dispatcher_launch_leftovers(s.d); /* before anybody can ask for a launch, which would overwrite their record */
   if (!st) st = publish(&s, &why);
   if (!st)
     hato__notice(&s.log, "SESSION-START", "session %s is up at %s", hato__session_name(s.session),
                  dispatcher_url(s.d, 0));
   say_ready(o->ready_fd, st, why.text);
-  if (!st) dispatcher_launch_leftovers(s.d);
   if (!st) run(&s);
   if (st) hato__error(&s.log, "SESSION-FAILED", "%s", why.text);
   dispatcher_destroy(s.d);
