@@ -116,7 +116,7 @@ class Replacement(Launches):
         """A launch by a launcher that ends whole launches only: one is to be ended, as it did not connect; the
         other has, and keeps both. Its daemon's pid, and the late one's."""
         self.exchange(self.up_with_a_copy("-n", "0"), f'[ "$HATO_FAKE_TASK" = 2 ] && exec sleep 1000\nexec {HATO} "$@"\n')
-        in_time = f"{3 * PATIENCE:.0f}s"  # for the other, on a machine with other work
+        in_time = f"{max(5, 3 * PATIENCE):.0f}s"  # for the other, on a machine with other work
         self.start_hato("launch", "--launcher", "fake", "-n", "2", "--launch-timeout", in_time, "--crash-limit", "0")
         log = self.dir / "state/hato/default/log"
         self.wait_for(lambda: "LAUNCH-MEMBER-ENDED" in log.read_text(), 20, "that it is late")
@@ -365,7 +365,7 @@ class Workers(Launches):
         for damage in (lambda t: t[:-20], lambda t: t.replace('"launches": [', '"launches": [{"tag": 7}, ')):
             self.hato("up", "-n", "0")
             self.hato("launch", "-n", "1", "--", "sleep", "1000")
-            pids = self.below("sleep", "1000")
+            pids = self.wait_called(1, "sleep", "1000")
             record = next(self.dir.rglob("launches"))
             os.kill(self.status()["pid"], signal.SIGKILL)
             self.wait_for(lambda: self.hato("status", rc=None).rc != 0, 20, "the dispatcher is dead")
