@@ -14,8 +14,9 @@
 
 /* Sends what has waited long enough. Returns ns until it has to look again; UINT64_MAX: disarmed. */
 static uint64_t look(executor_link *l) {
-  uint64_t wait = EXECUTOR_DELAY_NS, now = hato__now();
+  uint64_t wait = EXECUTOR_DELAY_NS;
   (void)pthread_mutex_lock(&l->lock);
+  uint64_t now = hato__now();
   if (l->armed) {
     if (l->oldest == 0) {
       /* Nothing came since the last look: the main thread arms it again. */
