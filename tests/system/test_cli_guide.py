@@ -19,7 +19,7 @@ class Guide(Case):
             with self.subTest(command):
                 self.assertRegex(found, self.pattern(wanted), command)
         self.assertEqual(len(outputs), len(self.pairs()), done)
-        self.assert_nothing_left()
+        self.assert_nothing_left(30)
 
     def pairs(self):
         found = []

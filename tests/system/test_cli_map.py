@@ -29,7 +29,7 @@ class Map(Case):
         done = self.run_command(SH, "-c", "hato map sha256sum {} > sums.txt", input=names, timeout=60)
         self.assertEqual((self.cwd / "sums.txt").read_text(), serial.out)
         self.assertEqual((done.out, done.err), ("", ""), "no progress but on a terminal")
-        self.assert_nothing_left()
+        self.assert_nothing_left(30)
 
     def test_order_is_that_of_the_inputs(self):
         done = self.map("sleep 0.{}; echo {}; echo err {} >&2", input="3\n1\n2\n0\n1\n")
@@ -81,7 +81,7 @@ class Map(Case):
     def test_no_input_is_no_work(self):
         done = self.map("echo", "{}", input="")
         self.assertEqual((done.out, done.err), ("", ""))
-        self.assert_nothing_left()
+        self.assert_nothing_left(30)
 
     def test_an_empty_line_is_an_input_and_the_last_line_needs_no_end(self):
         self.assertEqual(self.map("echo", "<{}>", input="a\n\nb").out, "<a>\n<>\n<b>\n")
@@ -100,7 +100,7 @@ class Map(Case):
         self.assertIn("hato map: input 2: it has over 64 MiB without an end; shorter ones were wanted", done.err)
         done = self.map("-a", "/", "echo", "{}", rc=4)
         self.assertIn("hato map: cannot read /: Is a directory", done.err)
-        self.assert_nothing_left()
+        self.assert_nothing_left(30)
 
     def test_inputs_of_a_file(self):
         (self.cwd / "names").write_text("a\nb\n")
@@ -198,7 +198,7 @@ class Map(Case):
     def test_nobody_reads_on(self):
         done = self.run_command("bash", "-c", "seq 100000 | hato map --embedded -j 2 echo {} | head -n 2; echo ${PIPESTATUS[1]}")
         self.assertEqual((done.out, done.err), ("1\n2\n141\n", ""))
-        self.assert_nothing_left()
+        self.assert_nothing_left(30)
 
     def test_a_full_disk(self):
         done = self.run_command(SH, "-c", "seq 10 | hato map --embedded -j 2 echo {} > /dev/full", rc=4)
@@ -214,7 +214,7 @@ class Map(Case):
             done = running.wait(20)
             self.assertEqual(done.rc, code, done)
             self.assertEqual(done.out, "")
-            self.assert_nothing_left()
+            self.assert_nothing_left(30)
 
     def inputs(self, n):
         path = self.cwd / "inputs"
@@ -282,7 +282,7 @@ class Map(Case):
         self.assertEqual(done.rc, 1, done)
         self.assertIn("(error value 19)", done.err)
         self.assertEqual(len(done.out.splitlines()), 2, done)
-        self.assert_nothing_left()
+        self.assert_nothing_left(30)
 
 
 class Terminals(Case):
@@ -338,7 +338,7 @@ class Terminals(Case):
         done = terminal.wait(self, 20)
         self.assertEqual(done.rc, 130, done)
         self.assertIn("Interrupt", done.out)
-        self.assert_nothing_left()
+        self.assert_nothing_left(30)
 
 
 main()

@@ -19,7 +19,7 @@ class Embedded(Case):
     def check_nothing_left(self):
         if self.session:
             self.hato("down")
-        self.assert_nothing_left()
+        self.assert_nothing_left(30)
 
     def test_exit_status_and_output(self):
         done = self.hato("run", "--", "sh", "-c", "echo out; echo err >&2; exit 7", rc=7)
