@@ -262,26 +262,29 @@ static hato_status run_start(const hato_run *run, running *r, hato_error *err) {
   return rc;
 }
 
-/* Until it ended, or time is over, or nobody wants it any more. What a grandchild keeps open is not waited
- * for. */
+/* What a command may still take when its result is not wanted any more. A submission that is killed in its middle may
+ * have been taken, and says no id to cancel; and what a launch undoes it undoes by commands. */
+#define UNWANTED_MS 2000 /* less than an operation has for giving up, see line.c */
+
+/* Until it ended, or time is over. What a grandchild keeps open is not waited for. */
 static hato_status run_follow(launchers__runner *host, const hato_run *run, running *r, hato_error *err) {
   uint64_t until = run->timeout_ms != 0 ? hato__now() + run->timeout_ms * HATO__MS : host->deadline;
   if (until > host->deadline) until = host->deadline;
+  bool unwanted = false;
   for (;;) {
     feed(&r->in, run, &r->sent);
     drain(&r->out);
     drain(&r->err);
     if (r->pidfd < 0 && r->out.fd < 0 && r->err.fd < 0) return HATO_OK;
     uint64_t now = hato__now();
-    hato_status rc = HATO_OK;
-    if (now >= until)
-      rc = hato__fail(err, HATO_TIMED_OUT, "%s did not end in time and was killed", run->argv[0]);
-    else if (host->sink.abort(host->sink.arg))
-      rc = hato__fail(err, HATO_INTERRUPTED, "%s was killed, as its result is not wanted any more",
-                      run->argv[0]);
-    if (rc != HATO_OK) {
+    if (!unwanted && host->sink.abort(host->sink.arg)) {
+      unwanted = true;
+      if (until > now + UNWANTED_MS * HATO__MS) until = now + UNWANTED_MS * HATO__MS;
+    }
+    if (now >= until) {
       (void)kill(-r->pid, SIGKILL);
-      return rc;
+      if (!unwanted) return hato__fail(err, HATO_TIMED_OUT, "%s did not end in time and was killed", run->argv[0]);
+      return hato__fail(err, HATO_INTERRUPTED, "%s was killed, as its result is not wanted any more", run->argv[0]);
     }
     struct pollfd fds[] = {{.fd = r->pidfd, .events = POLLIN},
                            {.fd = r->out.fd, .events = POLLIN},

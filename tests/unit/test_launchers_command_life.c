@@ -209,6 +209,20 @@ UNIT_TEST(cancel_that_fails) {
   bench_end(b);
 }
 
+/* A submission under way when its launch is cancelled still says its id, and what was submitted is cancelled. */
+UNIT_TEST(cancelled_while_it_is_submitted) {
+  bench *b = bench_start(0, 0);
+  char submit[256], cancel[128];
+  (void)snprintf(submit, sizeof submit, "submit=echo >%s/begun; sleep 0.3; echo job-{i}", b->dir);
+  (void)snprintf(cancel, sizeof cancel, "cancel=echo {ids} >%s/gone", b->dir);
+  LAUNCH(b, 1, "command", 10, OPTIONS(submit, cancel), "x");
+  BENCH_FOR(*spool_read(b, "begun") != 0);
+  ck_assert_int_eq(launchers_cancel(b->h, 1, NULL), HATO_OK);
+  (void)must(b, LAUNCHERS_FAILED, 1, -1, -1);
+  HAS(spool_read(b, "gone"), "job-0");
+  bench_end(b);
+}
+
 UNIT_TEST(without_a_status_line) {
   bench *b = bench_start(0, 0);
   char cancel[128];

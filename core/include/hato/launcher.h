@@ -295,7 +295,8 @@ struct hato_host {
   char *(*expand)(const hato_host *host, const char *text, const hato_template_value *values, uint32_t n);
 
   /* Runs a command to its end; blocks. HATO_OK whatever its exit; HATO_NOT_FOUND: no such program;
-   * HATO_TIMED_OUT and HATO_INTERRUPTED (should_abort): it was killed with its children. Words are set. */
+   * HATO_TIMED_OUT and HATO_INTERRUPTED: it was killed with its children. Words are set. Once should_abort says so
+   * each command has two seconds left, for what was begun to come to its end and what was made to be undone. */
   int (*run)(const hato_host *host, hato_run *run);
   /* Starts a process; does not wait for it. */
   int (*spawn)(const hato_host *host, hato_spawn *spawn);
