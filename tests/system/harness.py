@@ -147,7 +147,7 @@ class Running:
         """As a terminal's Ctrl-C does it: everything in its process group."""
         os.killpg(self.pid, number)
 
-    def wait(self, seconds=30):
+    def wait(self, seconds=60):
         self.process.wait(seconds * PATIENCE)
         return Done(self.args, self.process.returncode, self.out(), self.err())
 
@@ -183,7 +183,7 @@ class Terminal:
     def type(self, text):
         os.write(self.master, text.encode())
 
-    def wait(self, test, seconds=30):
+    def wait(self, test, seconds=60):
         test.wait_for(lambda: self.read() is not None and self.process.poll() is not None, seconds, f"{self.args}")
         return Done(self.args, self.process.returncode, self.read(), "")
 
@@ -302,7 +302,7 @@ class Case(unittest.TestCase):
         self.reap()
         return process
 
-    def run_command(self, *args, input=None, timeout=30, rc=0, binary=False, **more):
+    def run_command(self, *args, input=None, timeout=60, rc=0, binary=False, **more):
         """Runs to its end; rc is what it must exit with (None: anything)."""
         encode = (lambda text: text) if binary else (lambda text: text.decode(errors="replace"))
         data = input.encode() if isinstance(input, str) else input
