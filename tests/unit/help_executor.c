@@ -14,9 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PATIENCE_MS ((int)(8000 * UNIT_PATIENCE))
-
-uint64_t rig_deadline(void) { return hato__now() + (uint64_t)PATIENCE_MS * HATO__MS; }
+uint64_t rig_deadline(void) { return hato__now() + (uint64_t)UNIT_WAIT_MS * HATO__MS; }
 
 rig *rig_start(const executor_options *opts) {
   rig *g = calloc(1, sizeof *g);
@@ -279,7 +277,7 @@ bool rig_look(rig *g, int timeout_ms) {
   return true;
 }
 
-void rig_hear(rig *g) { ck_assert_msg(rig_look(g, PATIENCE_MS), "the executor says nothing"); }
+void rig_hear(rig *g) { ck_assert_msg(rig_look(g, UNIT_WAIT_MS), "the executor says nothing"); }
 
 void rig_wait_all(rig *g, uint64_t first, uint64_t last) {
   uint64_t until = rig_deadline();

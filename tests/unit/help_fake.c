@@ -27,8 +27,6 @@ int fake_daemon(char **argv) {
   return daemon_run(&o, NULL);
 }
 
-double fake_deadline(void) { return 8 * UNIT_PATIENCE; }
-
 static void keep_results(struct fake *f, const uint8_t *body, uint32_t len) {
   proto_results_reader reader;
   proto_result r;
@@ -216,7 +214,7 @@ struct fake *fake_start(unsigned slots, unsigned beat_ms, unsigned idle_ms) {
 
 int fake_wait_daemon(struct fake *f) {
   int status = 0;
-  for (uint64_t by = hato__now() + (uint64_t)(fake_deadline() * 1e9); hato__now() < by; poll(NULL, 0, 2))
+  for (uint64_t by = hato__now() + (uint64_t)UNIT_WAIT_MS * HATO__MS; hato__now() < by; poll(NULL, 0, 2))
     if (waitpid(f->pid, &status, WNOHANG) == f->pid) {
       f->pid = 0;
       return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
@@ -344,7 +342,7 @@ unsigned fake_alive(const struct fake *f) {
 
 void fake_wait_alive(const struct fake *f, unsigned want) {
   unsigned n = 0;
-  for (uint64_t by = hato__now() + (uint64_t)(fake_deadline() * 1e9); hato__now() < by; poll(NULL, 0, 5))
+  for (uint64_t by = hato__now() + (uint64_t)UNIT_WAIT_MS * HATO__MS; hato__now() < by; poll(NULL, 0, 5))
     if ((n = fake_alive(f)) == want) return;
   ck_abort_msg("%u processes, %u wanted", n, want);
 }

@@ -42,14 +42,12 @@ struct fake {
   pid_t pid;
 };
 
-double fake_deadline(void); /* seconds until a wait is in vain */
-
 /* Waits until what is true, under the lock. */
 #define WAIT(f, what)                                                                         \
   do {                                                                                        \
     struct timespec until;                                                                    \
     clock_gettime(CLOCK_REALTIME, &until);                                                    \
-    until.tv_sec += (time_t)fake_deadline();                                                  \
+    until.tv_sec += UNIT_WAIT_MS / 1000;                                                      \
     pthread_mutex_lock(&(f)->lock);                                                           \
     int rc_ = 0;                                                                              \
     while (!(what) && rc_ == 0) rc_ = pthread_cond_timedwait(&(f)->cond, &(f)->lock, &until); \

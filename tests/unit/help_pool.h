@@ -9,7 +9,6 @@
 #include <time.h>
 
 #define SAMPLES HATO_BUILD_DIR "/tests/functions/samples.so"
-#define POOL_MS ((int)(8000 * UNIT_PATIENCE)) /* no wait of a test is longer */
 
 /* Not by ck_assert, which writes to a file each time: some tests do this thousands of times. */
 #define OK(call)                                                                                          \
@@ -18,16 +17,6 @@
     hato_error *e = &e_;                                                                                 \
     hato_status st_ = (call);                                                                             \
     if (st_ != HATO_OK) ck_abort_msg("%s: %d %s", #call, (int)st_, e->text);                              \
-  } while (0)
-
-/* Polls until what holds, or fails the test. */
-#define POLL_FOR(what)                                                                                    \
-  do {                                                                                                    \
-    uint64_t until_ = hato__now() + (uint64_t)POOL_MS * HATO__MS;                                         \
-    while (!(what)) {                                                                                     \
-      if (hato__now() > until_) ck_abort_msg("waited in vain for %s", #what);                             \
-      nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);                                             \
-    }                                                                                                     \
   } while (0)
 
 static inline hato_pool *pool_open_with(int daemons, int slots) {
@@ -77,14 +66,14 @@ static inline hato_future *submit(hato_pool *p, hato_spec *s, const char *text) 
 /* Waits for it. */
 static inline hato_result result_of(hato_future *f) {
   hato_result r;
-  hato_status st = hato_future_wait(f, POOL_MS);
+  hato_status st = hato_future_wait(f, UNIT_WAIT_MS);
   if (st == HATO_OK) st = hato_future_result(f, &r);
   if (st != HATO_OK) ck_abort_msg("a task has no result: %d", (int)st);
   return r;
 }
 static inline hato_result element(hato_array *a, size_t i) {
   hato_result r;
-  hato_status st = hato_array_wait_at(a, i, POOL_MS);
+  hato_status st = hato_array_wait_at(a, i, UNIT_WAIT_MS);
   if (st == HATO_OK) st = hato_array_result(a, i, &r);
   if (st != HATO_OK) ck_abort_msg("element %zu has no result: %d", i, (int)st);
   return r;

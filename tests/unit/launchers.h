@@ -19,7 +19,7 @@
 
 #define MODULES HATO_BUILD_DIR "/tests/launchers"
 #define INSTALLED HATO_BUILD_DIR "/lib/hato/launchers"
-#define WAIT_SECONDS (8 * UNIT_PATIENCE)
+#define WAIT_SECONDS (UNIT_WAIT_MS / 1e3)
 
 typedef struct kept_event {
   launchers_event_type type;
@@ -189,15 +189,6 @@ static inline bool bench_logged(bench *b, const char *words) {
   pthread_mutex_unlock(&b->lock);
   return found;
 }
-
-#define BENCH_FOR(what)                                                                     \
-  do {                                                                                      \
-    uint64_t until_ = hato__now() + (uint64_t)(WAIT_SECONDS * 1e9);                         \
-    while (!(what)) {                                                                       \
-      ck_assert_msg(hato__now() < until_, "waited in vain for %s", #what);                  \
-      usleep(2000);                                                                         \
-    }                                                                                       \
-  } while (0)
 
 #define HAS(text, words) ck_assert_msg(strstr((text), (words)) != NULL, "'%s' lacks '%s'", (text), (words))
 

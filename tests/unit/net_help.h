@@ -20,18 +20,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define WAIT_MS ((int)(8000 * UNIT_PATIENCE))
-static inline void nap(void) { nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL); }
-/* Polls until what holds, or fails the test. */
-#define WAIT_FOR(what)                                                        \
-  do {                                                                        \
-    uint64_t until_ = hato__now() + (uint64_t)WAIT_MS * HATO__MS;                       \
-    while (!(what)) {                                                         \
-      if (hato__now() > until_) ck_abort_msg("waited in vain for %s", #what); \
-      nap();                                                                  \
-    }                                                                         \
-  } while (0)
-
 typedef struct end {
   pthread_mutex_t lock;
   net_conn *c;
@@ -326,7 +314,7 @@ static inline bool raw_read(int fd, void *bytes, size_t n) {
   uint8_t *at = bytes;
   while (n > 0) {
     struct pollfd p = {.fd = fd, .events = POLLIN};
-    ck_assert_int_eq(poll(&p, 1, WAIT_MS), 1);
+    ck_assert_int_eq(poll(&p, 1, UNIT_WAIT_MS), 1);
     ssize_t r = read(fd, at, n);
     if (r <= 0) return false;
     at += r;

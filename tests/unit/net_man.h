@@ -137,7 +137,7 @@ static inline void man_part(man_talk *t) {
 }
 
 static inline man_talk *man_free_talk(man *m) {
-  for (;; nap())
+  for (;; unit_nap())
     for (int i = 0; i < MAN_TALKS; i++) {
       man_talk *t = &m->talks[i];
       if (t->used && t->over) man_part(t);

@@ -79,10 +79,10 @@ UNIT_TEST(arrays_by_index) {
   OK(hato_submit_array(p, s, NULL, 10, 0, NULL, &c, e));
   hato_result r = element(a, N - 1);
   ck_out(r, "number 4999");
-  ck_assert_int_eq(hato_array_wait(a, POOL_MS), HATO_OK);
+  ck_assert_int_eq(hato_array_wait(a, UNIT_WAIT_MS), HATO_OK);
   ck_assert_uint_eq(hato_array_resolved(a), N);
   uint64_t first;
-  OK(hato_array_first_task(a, POOL_MS, &first, e));
+  OK(hato_array_first_task(a, UNIT_WAIT_MS, &first, e));
   for (size_t i = 0; i < N; i++) {
     r = element(a, i);
     ck_out(r, text[i]);
@@ -118,7 +118,7 @@ UNIT_TEST(many_single_tasks) {
     snprintf(text, sizeof text, "%d", i);
     f[i] = submit(p, s, i % 3 ? text : "");
   }
-  ck_assert_int_eq(hato_wait_all(f, N, POOL_MS), HATO_OK);
+  ck_assert_int_eq(hato_wait_all(f, N, UNIT_WAIT_MS), HATO_OK);
   for (int i = 0; i < N; i++) {
     hato_result r = result_of(f[i]);
     snprintf(text, sizeof text, "%d", i);
@@ -145,10 +145,10 @@ UNIT_TEST(queues_give_what_resolves) {
   OK(hato_submit_counted(p, s, 0, 1, 1000, 0, q, &a, e));
   hato_future *gone = submit_to(p, s, "released before it resolved", q);
   hato_future_release(gone);
-  ck_assert_int_eq(poll(&fd, 1, POOL_MS), 1);
+  ck_assert_int_eq(poll(&fd, 1, UNIT_WAIT_MS), 1);
   bool seen[1000] = {0}, one = false;
   for (size_t n = 0; n < 1001;) {
-    ck_assert_int_eq(hato_queue_next(q, c, 64, POOL_MS, &got), HATO_OK);
+    ck_assert_int_eq(hato_queue_next(q, c, 64, UNIT_WAIT_MS, &got), HATO_OK);
     ck_assert_uint_ge(got, 1);
     for (size_t i = 0; i < got; i++, n++) {
       if (c[i].future) {
@@ -166,7 +166,7 @@ UNIT_TEST(queues_give_what_resolves) {
   hato_array_release(a);
   hato_spec_release(s);
   hato_pool_close(p);
-  ck_assert_int_eq(hato_queue_next(q, c, 64, POOL_MS, &got), HATO_CLOSED);
+  ck_assert_int_eq(hato_queue_next(q, c, 64, UNIT_WAIT_MS, &got), HATO_CLOSED);
   hato_queue_release(q);
 }
 
@@ -177,7 +177,7 @@ UNIT_TEST(a_queue_is_released_with_what_is_in_it) {
   ck_assert_int_eq(hato_queue_create(p, &q), HATO_OK);
   hato_array *a;
   OK(hato_submit_counted(p, s, 0, 1, 300, 0, q, &a, e));
-  ck_assert_int_eq(hato_array_wait(a, POOL_MS), HATO_OK);
+  ck_assert_int_eq(hato_array_wait(a, UNIT_WAIT_MS), HATO_OK);
   hato_array_release(a);
   hato_queue_release(q);
   hato_spec_release(s);
@@ -189,7 +189,7 @@ UNIT_TEST(the_first_of_a_race) {
   hato_spec *s = shell(p, "exec sleep {}");
   hato_future *f[] = {submit(p, s, "60"), submit(p, s, "0.1"), submit(p, s, "60")};
   size_t first = 9;
-  ck_assert_int_eq(hato_wait_any(f, 3, POOL_MS, &first), HATO_OK);
+  ck_assert_int_eq(hato_wait_any(f, 3, UNIT_WAIT_MS, &first), HATO_OK);
   ck_assert_uint_eq(first, 1);
   ck_assert_int_eq(hato_wait_any(f, 3, 0, &first), HATO_OK); /* it is over already */
   ck_assert_uint_eq(first, 1);
@@ -198,7 +198,7 @@ UNIT_TEST(the_first_of_a_race) {
   ck_assert_int_eq(hato_wait_all(f, 3, 20), HATO_TIMED_OUT);
   ck_assert_int_eq(hato_future_cancel(f[0]), HATO_OK);
   ck_assert_int_eq(hato_future_cancel(f[2]), HATO_OK);
-  ck_assert_int_eq(hato_wait_all(f, 3, POOL_MS), HATO_OK);
+  ck_assert_int_eq(hato_wait_all(f, 3, UNIT_WAIT_MS), HATO_OK);
   ck_assert_int_eq(result_of(f[0]).error, HATO_CANCELLED);
   ck_assert_int_eq(result_of(f[1]).error, 0);
   for (int i = 0; i < 3; i++) hato_future_release(f[i]);
@@ -243,7 +243,7 @@ UNIT_TEST(callbacks_run_in_dispatch) {
   result_of(late);
   ck_assert_int_eq(hato_future_on_resolved(late, note, &ran), HATO_OK);
   while (ran < 2) {
-    ck_assert_int_eq(poll(&fd, 1, POOL_MS), 1);
+    ck_assert_int_eq(poll(&fd, 1, UNIT_WAIT_MS), 1);
     hato_pool_dispatch(p);
   }
   ck_assert_int_eq(ran, 2);
@@ -276,7 +276,7 @@ UNIT_TEST_LIMIT(closing_resolves_the_rest_to_7, 20) {
   ck_assert_int_eq(hato_array_wait(a, 0), HATO_OK);
   size_t got, n = 0;
   hato_completion c[64];
-  while (hato_queue_next(q, c, 64, POOL_MS, &got) == HATO_OK) n += got;
+  while (hato_queue_next(q, c, 64, UNIT_WAIT_MS, &got) == HATO_OK) n += got;
   ck_assert_uint_eq(n, 101);
   hato_future *after = NULL;
   ck_assert_int_eq(hato_future_cancel(f), HATO_OK);
@@ -343,7 +343,7 @@ static void *worker_thread(void *arg_) {
     if (i % 50) continue;
     hato_array *a;
     OK(hato_submit_counted(c->p, c->s, 0, 1, 500, 0, NULL, &a, e));
-    ck_assert_int_eq(hato_array_wait(a, POOL_MS), HATO_OK);
+    ck_assert_int_eq(hato_array_wait(a, UNIT_WAIT_MS), HATO_OK);
     hato_array_release(a);
   }
   return NULL;
@@ -373,12 +373,12 @@ UNIT_TEST(requests_in_json) {
   hato_pool *p = pool_open();
   char text[8192] = "";
   hato_error err;
-  OK(hato_pool_control(p, "{\"op\":\"status\"}", POOL_MS, keep_line, text, e));
+  OK(hato_pool_control(p, "{\"op\":\"status\"}", UNIT_WAIT_MS, keep_line, text, e));
   ck_assert(text[0] == '{');
-  ck_assert_int_eq(hato_pool_control(p, "{\"op\":\"stats\"}", POOL_MS, keep_line, text, &err), HATO_NOT_SUPPORTED);
+  ck_assert_int_eq(hato_pool_control(p, "{\"op\":\"stats\"}", UNIT_WAIT_MS, keep_line, text, &err), HATO_NOT_SUPPORTED);
   ck_assert_ptr_nonnull(strstr(err.text, "status"));
-  ck_assert_int_eq(hato_pool_control(p, "{\"op\":", POOL_MS, NULL, NULL, &err), HATO_INVALID);
-  ck_assert_int_eq(hato_pool_control(p, "{\"op\":\"status\"}", POOL_MS, stop_at_once, NULL, &err), HATO_INTERRUPTED);
+  ck_assert_int_eq(hato_pool_control(p, "{\"op\":", UNIT_WAIT_MS, NULL, NULL, &err), HATO_INVALID);
+  ck_assert_int_eq(hato_pool_control(p, "{\"op\":\"status\"}", UNIT_WAIT_MS, stop_at_once, NULL, &err), HATO_INTERRUPTED);
   hato_pool_close(p);
 }
 
@@ -484,7 +484,7 @@ UNIT_TEST(a_pool_that_was_never_closed_does_not_hold_up_exit) {
     exit(right ? 0 : 1);
   }
   int status = -1;
-  POLL_FOR(waitpid(pid, &status, WNOHANG) == pid);
+  WAIT_FOR(waitpid(pid, &status, WNOHANG) == pid);
   ck_assert_int_eq(status, 0);
 }
 

@@ -34,12 +34,12 @@ UNIT_TEST_LIMIT(large_arguments_and_results, 20) {
   hato_result r = result_of(f);
   ck_assert_msg(r.error == 0 && r.out_size == N, "error %d %s, %zu bytes", r.error, r.words, r.out_size);
   ck_assert(memcmp(r.out, same, N) == 0);
-  POLL_FOR(released == 1);
+  WAIT_FOR(released == 1);
   hato_future_release(f);
   OK(hato_submit(p, s, (hato_argument){strdup("small"), 5}, give_back, NULL, &f, e));
   r = result_of(f);
   ck_out(r, "small");
-  POLL_FOR(released == 2);
+  WAIT_FOR(released == 2);
   hato_future_release(f);
   hato_spec_release(s);
   hato_pool_close(p);
@@ -59,7 +59,7 @@ UNIT_TEST_LIMIT(an_array_with_arguments_of_all_sizes, 20) {
   hato_array *a;
   OK(hato_submit_array(p, s, args, N, 0, q, &a, e));
   hato_completion c[N];
-  for (size_t n = 0, got; n < N; n += got) ck_assert_int_eq(hato_queue_next(q, c, N, POOL_MS, &got), HATO_OK);
+  for (size_t n = 0, got; n < N; n += got) ck_assert_int_eq(hato_queue_next(q, c, N, UNIT_WAIT_MS, &got), HATO_OK);
   for (size_t i = 0; i < N; i++) {
     hato_result r = element(a, i);
     ck_assert_msg(r.error == 0 && r.out_size == args[i].size, "%zu: error %d %s, %zu bytes", i, r.error, r.words,
@@ -208,7 +208,7 @@ UNIT_TEST_LIMIT(output_as_it_comes, 20) {
   c.hold = true; /* the task is held back */
   f = submit(p, s, "head -c 9000000 /dev/zero");
   ck_assert_int_eq(hato_future_on_output(f, on_output, &c), HATO_OK);
-  POLL_FOR(c.calls == 1);
+  WAIT_FOR(c.calls == 1);
   ck_assert_int_eq(hato_future_wait(f, 50), HATO_TIMED_OUT);
   c.hold = false;
   result_of(f);
@@ -297,9 +297,9 @@ UNIT_TEST_LIMIT(detached_tasks_outlive_their_pool, 20) {
   hato_result r;
   uint64_t first;
   OK(hato_submit_array(p, s, args, 3, HATO_DETACHED, NULL, &a, e));
-  OK(hato_array_first_task(a, POOL_MS, &first, e));
+  OK(hato_array_first_task(a, UNIT_WAIT_MS, &first, e));
   ck_assert_uint_eq(first, 1);
-  ck_assert_int_eq(hato_array_wait(a, POOL_MS), HATO_OK); /* all of it is with the dispatcher */
+  ck_assert_int_eq(hato_array_wait(a, UNIT_WAIT_MS), HATO_OK); /* all of it is with the dispatcher */
   ck_assert_int_eq(hato_array_result(a, 0, &r), HATO_NOT_SUPPORTED);
   hato_array_release(a);
   hato_spec_release(s);
@@ -307,7 +307,7 @@ UNIT_TEST_LIMIT(detached_tasks_outlive_their_pool, 20) {
 
   p = dial(&v);
   int lines = 0;
-  OK(hato_pool_control(p, "{\"op\":\"wait\",\"tasks\":\"1-3\"}", POOL_MS, count_line, &lines, e));
+  OK(hato_pool_control(p, "{\"op\":\"wait\",\"tasks\":\"1-3\"}", UNIT_WAIT_MS, count_line, &lines, e));
   ck_assert_int_eq(lines, 1);
   hato_future *f[5];
   for (uint64_t i = 0; i < 4; i++) OK(hato_fetch(p, i + 1, NULL, &f[i], e));
@@ -325,7 +325,7 @@ UNIT_TEST_LIMIT(detached_tasks_outlive_their_pool, 20) {
   ck_assert_int_eq(result_of(f[3]).error, HATO_NOT_FOUND);
   for (int i = 0; i < 5; i++) hato_future_release(f[i]);
   lines = 0;
-  OK(hato_pool_control(p, "{\"op\":\"tasks\",\"tasks\":\"1-3\"}", POOL_MS, count_line, &lines, e));
+  OK(hato_pool_control(p, "{\"op\":\"tasks\",\"tasks\":\"1-3\"}", UNIT_WAIT_MS, count_line, &lines, e));
   ck_assert_int_eq(lines, 3);
   hato_pool_close(p);
   unserve(&v);
@@ -349,7 +349,7 @@ UNIT_TEST_LIMIT(closing_sends_what_is_detached_first, 20) {
   p = dial(&v);
   char text[8192] = "";
   int lines = 0;
-  OK(hato_pool_control(p, "{\"op\":\"tasks\",\"tasks\":\"200000\",\"state\":\"queued\"}", POOL_MS, count_line, &lines, e));
+  OK(hato_pool_control(p, "{\"op\":\"tasks\",\"tasks\":\"200000\",\"state\":\"queued\"}", UNIT_WAIT_MS, count_line, &lines, e));
   ck_assert_int_eq(lines, 1);
   ck_assert_str_eq(text, "");
   hato_pool_close(p);
@@ -375,17 +375,17 @@ UNIT_TEST_LIMIT(a_dispatcher_that_ends_resolves_the_rest_to_19, 20) {
   hato_array *a;
   OK(hato_submit_counted(p, s, 0, 1, 1000, 0, q, &a, e));
   uint64_t first;
-  OK(hato_array_first_task(a, POOL_MS, &first, e));
+  OK(hato_array_first_task(a, UNIT_WAIT_MS, &first, e));
   unserve(&v);
   hato_result r = result_of(f);
   ck_assert(r.error == HATO_RESET || r.error == HATO_CLOSED);
-  ck_assert_int_eq(hato_array_wait(a, POOL_MS), HATO_OK);
+  ck_assert_int_eq(hato_array_wait(a, UNIT_WAIT_MS), HATO_OK);
   hato_error err;
-  POLL_FOR(is_closed(p, s));
-  ck_assert_int_eq(hato_pool_control(p, "{\"op\":\"status\"}", POOL_MS, NULL, NULL, &err), HATO_CLOSED);
+  WAIT_FOR(is_closed(p, s));
+  ck_assert_int_eq(hato_pool_control(p, "{\"op\":\"status\"}", UNIT_WAIT_MS, NULL, NULL, &err), HATO_CLOSED);
   size_t got, n = 0;
   hato_completion c[64];
-  while (hato_queue_next(q, c, 64, POOL_MS, &got) == HATO_OK) n += got;
+  while (hato_queue_next(q, c, 64, UNIT_WAIT_MS, &got) == HATO_OK) n += got;
   ck_assert_uint_eq(n, 1001);
   hato_pool_info i = {.size = sizeof i};
   ck_assert_int_eq(hato_pool_get_info(p, &i), HATO_OK);
@@ -413,7 +413,7 @@ UNIT_TEST_LIMIT(a_dispatcher_that_is_killed_resolves_the_rest_to_19, 20) {
     close(open(ready, O_CREAT | O_WRONLY, 0600));
     for (;;) pause();
   }
-  POLL_FOR(access(ready, F_OK) == 0);
+  WAIT_FOR(access(ready, F_OK) == 0);
   served v;
   snprintf(v.url, sizeof v.url, "ipc://%s/s", dir);
   hato_pool *p = dial(&v);
@@ -422,7 +422,7 @@ UNIT_TEST_LIMIT(a_dispatcher_that_is_killed_resolves_the_rest_to_19, 20) {
   uint64_t first;
   hato_array *a;
   OK(hato_submit_counted(p, s, 0, 1, 10, 0, NULL, &a, e));
-  OK(hato_array_first_task(a, POOL_MS, &first, e));
+  OK(hato_array_first_task(a, UNIT_WAIT_MS, &first, e));
   kill(pid, SIGKILL);
   waitpid(pid, NULL, 0);
   hato_result r = result_of(f);

@@ -94,7 +94,7 @@ static bool is_closed(peer *p) {
 
 static void end(peer *p) {
   hato_pool_close(p->pool);
-  POLL_FOR(is_closed(p));
+  WAIT_FOR(is_closed(p));
   net_listener_close(p->listener);
   net_release(p->conn);
   for (unsigned i = 0; i < p->n; i++) free(p->frames[i].body);
@@ -129,7 +129,7 @@ static bool arrived(peer *p, unsigned i) {
 /* The next frame of this type; those before it are passed over. */
 static told *next(peer *p, proto_type type) {
   for (;;) {
-    POLL_FOR(arrived(p, p->at));
+    WAIT_FOR(arrived(p, p->at));
     told *t = &p->frames[p->at++];
     if (t->type == type) return t;
   }
@@ -193,7 +193,7 @@ UNIT_TEST(single_tasks_gather_while_answers_are_due) {
   for (int i = 0; i < 100; i++) f[i] = submit(p.pool, s, "x");
   proto_submit a = next_submit(&p), b = next_submit(&p);
   ck_assert_uint_lt(a.count + b.count, 100);
-  POLL_FOR(count(&p, PROTO_SUBMIT) == 2);
+  WAIT_FOR(count(&p, PROTO_SUBMIT) == 2);
   SAY(&p, proto_accepted_encode, &((proto_accepted){.seq = a.seq, .first = 1, .count = a.count}));
   proto_submit c = next_submit(&p);
   ck_assert_uint_eq(a.count + b.count + c.count, 100);
@@ -220,10 +220,10 @@ UNIT_TEST(a_refusal_has_its_words) {
   hato_result r = element(a, 19);
   ck_assert_int_eq(r.error, HATO_NO_SPACE);
   ck_assert_str_eq(r.words, "there is no room");
-  ck_assert_int_eq(hato_array_wait(a, POOL_MS), HATO_OK);
+  ck_assert_int_eq(hato_array_wait(a, UNIT_WAIT_MS), HATO_OK);
   uint64_t first;
   hato_error err;
-  ck_assert_int_eq(hato_array_first_task(a, POOL_MS, &first, &err), HATO_NO_SPACE);
+  ck_assert_int_eq(hato_array_first_task(a, UNIT_WAIT_MS, &first, &err), HATO_NO_SPACE);
   ck_assert_str_eq(err.text, "there is no room");
   hato_array_release(a);
   hato_spec_release(s);
@@ -300,7 +300,7 @@ UNIT_TEST(output_before_and_after_its_record) {
     ck_assert_int_eq(memcmp(out, "abc", 3), 0);
     for (size_t i = 0; i < 5000000; i++)
       if (out[3 + i] != (char)('0' + i / 250000)) ck_abort_msg("byte %zu is wrong", i);
-    POLL_FOR(credit_given(&p) - had >= 3000000); /* so that a sender goes on; it is on its way */
+    WAIT_FOR(credit_given(&p) - had >= 3000000); /* so that a sender goes on; it is on its way */
     hato_future_release(f);
   }
   hato_spec_release(s);
@@ -414,7 +414,7 @@ typedef struct asking {
 } asking;
 static void *ask(void *arg) {
   asking *a = arg;
-  a->status = hato_pool_control(a->p->pool, "{\"op\":\"tasks\"}", POOL_MS, join_lines, a->text, NULL);
+  a->status = hato_pool_control(a->p->pool, "{\"op\":\"tasks\"}", UNIT_WAIT_MS, join_lines, a->text, NULL);
   return NULL;
 }
 
@@ -449,7 +449,7 @@ static bool slow_line(void *arg, const char *line) {
   slow *s = arg;
   (void)line;
   atomic_store(&s->begun, true);
-  POLL_FOR(atomic_load(&s->go));
+  WAIT_FOR(atomic_load(&s->go));
   atomic_fetch_add(&s->lines, 1);
   return true;
 }
@@ -481,7 +481,7 @@ UNIT_TEST(an_answer_that_nobody_takes_is_not_read) {
   memset(text, 'x', SIZE);
   text[SIZE - 1] = '\n';
   for (int i = 0; i < PARTS; i++) SAY(&p, proto_reply_encode, m.token, i == PARTS - 1, text, SIZE);
-  POLL_FOR(atomic_load(&s.begun) && bytes_sent(&p) > 2 << 20);
+  WAIT_FOR(atomic_load(&s.begun) && bytes_sent(&p) > 2 << 20);
   for (int i = 0; i < 200; i++) {
     ck_assert_uint_lt(bytes_sent(&p), 12 << 20);
     nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
@@ -587,11 +587,11 @@ UNIT_TEST_LIMIT(submit_waits_while_too_much_is_queued, 40) {
   net_pause(p.conn, true);
   pthread_t t;
   pthread_create(&t, NULL, submit_heavy, &h);
-  POLL_FOR(queued(p.pool) >= QUEUED_MAX);
+  WAIT_FOR(queued(p.pool) >= QUEUED_MAX);
   ck_assert(!h.done);
   ck_assert_uint_lt(queued(p.pool), QUEUED_MAX + (1u << 20));
   net_pause(p.conn, false);
-  POLL_FOR(h.done);
+  WAIT_FOR(h.done);
   pthread_join(t, NULL);
   accept_next(&p, 1);
   free(bytes);

@@ -47,8 +47,7 @@ UNIT_TEST(a_stopped_command_is_woken_to_end) {
   rig *g = rig_start(NULL);
   rig_assign(g, live(g, line), 1, 1);
   pid_t pid = rig_read_pid(file);
-  uint64_t until = rig_deadline();
-  while (rig_process_state(pid) != 'T') ck_assert(hato__now() < until && usleep(1000) == 0);
+  WAIT_FOR(rig_process_state(pid) == 'T');
   rig_interrupt(g, 1, 1, 20);
   rig_task *t = rig_wait(g, 1);
   ck_assert_int_eq(t->r.error, 20);

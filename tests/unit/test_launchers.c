@@ -60,7 +60,7 @@ UNIT_TEST(cancel_asks_then_kills) {
   LAUNCH(b, 2, "local", 1, WORDS("grace=200ms"), "sh", "-c",
          "trap '' TERM; echo ready; while :; do sleep 0.05; done");
   kept_event *e = must(b, LAUNCHERS_MEMBER, 2, 0, HATO_MEMBER_RUNNING);
-  BENCH_FOR(strcmp(read_text(e->log_path), "ready\n") == 0);
+  WAIT_FOR(strcmp(read_text(e->log_path), "ready\n") == 0);
   ck_assert_int_eq(launchers_cancel(b->h, 1, NULL), HATO_OK);
   ck_assert_int_eq(launchers_cancel(b->h, 1, NULL) & ~HATO_NOT_FOUND, HATO_OK);
   ck_assert_int_eq(launchers_cancel(b->h, 2, NULL), HATO_OK);
@@ -127,7 +127,7 @@ UNIT_TEST(no_such_program_is_said_so) {
   ck_assert_int_eq(e->status, HATO_NOT_FOUND);
   HAS(e->text, "no-such-program-here");
   LAUNCH(b, 1, "local", 1, NULL, "/etc"); /* the id is free again */
-  BENCH_FOR(bench_count(b, LAUNCHERS_FAILED, 1) == 2);
+  WAIT_FOR(bench_count(b, LAUNCHERS_FAILED, 1) == 2);
   HAS(b->events[b->n - 1].text, "/etc");
   bench_end(b);
 }

@@ -216,7 +216,7 @@ UNIT_TEST(cancelled_while_it_is_submitted) {
   (void)snprintf(submit, sizeof submit, "submit=echo >%s/begun; sleep 0.3; echo job-{i}", b->dir);
   (void)snprintf(cancel, sizeof cancel, "cancel=echo {ids} >%s/gone", b->dir);
   LAUNCH(b, 1, "command", 10, OPTIONS(submit, cancel), "x");
-  BENCH_FOR(*spool_read(b, "begun") != 0);
+  WAIT_FOR(*spool_read(b, "begun") != 0);
   ck_assert_int_eq(launchers_cancel(b->h, 1, NULL), HATO_OK);
   (void)must(b, LAUNCHERS_FAILED, 1, -1, -1);
   HAS(spool_read(b, "gone"), "job-0");
@@ -305,7 +305,7 @@ UNIT_TEST(a_held_command_that_ignores_sigterm_is_killed) {
   char log[100], job[64];
   (void)snprintf(job, sizeof job, "%s", e->job);
   (void)snprintf(log, sizeof log, "t%d.1.0.log", (int)getpid());
-  BENCH_FOR(strcmp(spool_read(b, log), "up\n") == 0);
+  WAIT_FOR(strcmp(spool_read(b, log), "up\n") == 0);
   ck_assert_int_eq(launchers_cancel(b->h, 1, NULL), HATO_OK);
   e = must(b, LAUNCHERS_MEMBER, 1, 0, HATO_MEMBER_ENDED);
   ck_assert_int_eq(e->signal, SIGKILL);
@@ -326,7 +326,7 @@ UNIT_TEST(a_held_command_has_ended_when_all_of_it_has) {
   (void)must(b, LAUNCHERS_MEMBER, 1, 0, HATO_MEMBER_RUNNING);
   char log[100];
   (void)snprintf(log, sizeof log, "t%d.1.0.log", (int)getpid());
-  BENCH_FOR(strcmp(spool_read(b, log), "up\n") == 0);
+  WAIT_FOR(strcmp(spool_read(b, log), "up\n") == 0);
   ck_assert_int_eq(launchers_cancel(b->h, 1, NULL), HATO_OK);
   (void)must(b, LAUNCHERS_MEMBER, 1, 0, HATO_MEMBER_ENDED);
   ck_assert_str_eq(spool_read(b, "late"), "done\n");

@@ -356,7 +356,7 @@ static void pausing(net_conn *c, end *server) {
     end_put(&e, i, 3000);
     net_wake(c);
   }
-  for (int i = 0; i < 100; i++) nap();
+  for (int i = 0; i < 100; i++) unit_nap();
   ck_assert_uint_eq(server->frames, 0);
   net_pause(server->c, false);
   WAIT_FOR(server->frames == 100);

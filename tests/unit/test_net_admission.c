@@ -369,7 +369,7 @@ UNIT_TEST(addresses) {
 
 static void *listen_later(void *arg) {
   host *h = arg;
-  for (int i = 0; i < 500; i++) nap();
+  for (int i = 0; i < 500; i++) unit_nap();
   hato_error err;
   return net_listen(h->url, NULL, NULL, host_admitted, h, &h->l, &err) == HATO_OK ? h : NULL;
 }
@@ -382,7 +382,7 @@ UNIT_TEST(a_patient_dial) {
   host_guard(&h);
   net_conn *c;
   hato_error err;
-  ck_assert_int_eq(net_dial(h.url, PROTO_ROLE_CLIENT, &h.auth, WAIT_MS, WAIT_MS, &c, &err), HATO_OK);
+  ck_assert_int_eq(net_dial(h.url, PROTO_ROLE_CLIENT, &h.auth, UNIT_WAIT_MS, UNIT_WAIT_MS, &c, &err), HATO_OK);
   void *listened;
   pthread_join(t, &listened);
   ck_assert_ptr_nonnull(listened);

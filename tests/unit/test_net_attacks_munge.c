@@ -368,7 +368,7 @@ static void mute_open(mute *m) {
 
 static void mute_is_asked(mute *m) {
   struct pollfd p = {.fd = m->l, .events = POLLIN};
-  ck_assert_int_eq(poll(&p, 1, WAIT_MS), 1);
+  ck_assert_int_eq(poll(&p, 1, UNIT_WAIT_MS), 1);
   m->asked[m->n++] = accept(m->l, NULL, NULL);
 }
 

@@ -263,7 +263,7 @@ UNIT_TEST_LIMIT(out_of_descriptors, 30) {
   ck_assert_int_eq(connect(waiting, (struct sockaddr *)&sa, sizeof sa), 0);
   raw_hello(waiting, PROTO_ROLE_CLIENT, 2, 2, 2);
   WAIT_FOR(h.paused == 1);
-  for (int i = 0; i < 1500; i++) nap(); /* it tries again, and says nothing */
+  for (int i = 0; i < 1500; i++) unit_nap(); /* it tries again, and says nothing */
   ck_assert_uint_eq(h.paused, 1);
   ck_assert_uint_eq(h.resumed, 0);
   ck_assert_uint_eq(h.admitted, 1);

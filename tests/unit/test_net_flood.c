@@ -155,7 +155,7 @@ UNIT_TEST_LIMIT(the_silent_go_before_who_has_begun_tls, 40) {
     fds[i] = raw_connect(&h);
     raw_write(fds[i], hello, n);
     struct pollfd p = {.fd = fds[i], .events = POLLIN};
-    ck_assert_int_eq(poll(&p, 1, WAIT_MS), 1); /* the server's */
+    ck_assert_int_eq(poll(&p, 1, UNIT_WAIT_MS), 1); /* the server's */
   }
   for (int i = BEGUN; i < N; i++) fds[i] = raw_connect(&h);
   WAIT_FOR(count_closed(N) >= N - NET_UNADMITTED_MAX);

@@ -32,7 +32,7 @@ static void fill_backlog(field *f) {
     ck_assert_uint_lt(f->n_fillers, sizeof f->filler / sizeof *f->filler);
     struct pollfd p = {.events = POLLOUT};
     p.fd = f->filler[f->n_fillers++] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    full = connect(p.fd, (struct sockaddr *)&a, sizeof a) != 0 && poll(&p, 1, f->n_fillers > 1 ? 200 : WAIT_MS) == 0;
+    full = connect(p.fd, (struct sockaddr *)&a, sizeof a) != 0 && poll(&p, 1, f->n_fillers > 1 ? 200 : UNIT_WAIT_MS) == 0;
   }
 }
 
@@ -187,7 +187,7 @@ UNIT_TEST(a_bad_url_spoils_nothing) {
 }
 
 static void *give_up(void *arg) {
-  for (int i = 0; i < 200; i++) nap();
+  for (int i = 0; i < 200; i++) unit_nap();
   uint64_t one = 1;
   ck_assert_int_eq(write(*(int *)arg, &one, sizeof one), sizeof one);
   return NULL;
@@ -219,7 +219,7 @@ typedef struct later {
 static void *listen_later(void *arg) {
   later *l = arg;
   host *h = &l->h;
-  for (int i = 0; i < 500; i++) nap();
+  for (int i = 0; i < 500; i++) unit_nap();
   hato_error err;
   close(l->f->dead);
   l->f->dead = -1;

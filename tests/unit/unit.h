@@ -14,11 +14,14 @@
 #ifndef HATO_TESTS_UNIT_H
 #define HATO_TESTS_UNIT_H
 
+#include "base/clock.h"
+
 #include <check.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 struct unit_test {
@@ -34,6 +37,19 @@ struct unit_test {
 #else
 #define UNIT_PATIENCE 4.0
 #endif
+#define UNIT_WAIT_MS ((int)(8000 * UNIT_PATIENCE)) /* no wait of a test is longer */
+
+static inline void unit_nap(void) { nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL); }
+
+/* Polls until what holds, or fails the test. */
+#define WAIT_FOR(what)                                                                      \
+  do {                                                                                      \
+    uint64_t until_ = hato__now() + (uint64_t)UNIT_WAIT_MS * HATO__MS;                      \
+    while (!(what)) {                                                                       \
+      if (hato__now() > until_) ck_abort_msg("waited in vain for %s", #what);               \
+      unit_nap();                                                                           \
+    }                                                                                       \
+  } while (0)
 
 #define UNIT_TEST(name) UNIT_TEST_LIMIT(name, 10)
 #define UNIT_TEST_LIMIT(name_, seconds)                                                     \
