@@ -5,6 +5,8 @@
  * lets them go on from queued to running, TAG.N.exit has the exit code of one. All of it outlives
  * the launcher's process, as a real controller does.
  */
+#include "fake.h"
+
 #include <hato/launcher.h>
 
 #include <errno.h>
@@ -18,13 +20,6 @@
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-/* Of an operation: long for one that works, short for who waits for the end of one that hangs. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define DEADLINE_MS 8000
-#else
-#define DEADLINE_MS 2000
-#endif
 
 typedef struct job {
   struct job *next;
@@ -349,9 +344,9 @@ const hato_launcher hato_launcher_module = {
     .member_env = "HATO_FAKE_TASK",
     .member_first = 1,
     .interval_ms = 100,
-    .launch_deadline_ms = DEADLINE_MS,
-    .poll_deadline_ms = DEADLINE_MS,
-    .other_deadline_ms = DEADLINE_MS,
+    .launch_deadline_ms = FAKE_DEADLINE * 1000,
+    .poll_deadline_ms = FAKE_DEADLINE * 1000,
+    .other_deadline_ms = FAKE_DEADLINE * 1000,
     .probe = probe,
     .open = open_fake,
     .plan = plan,

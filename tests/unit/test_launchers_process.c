@@ -1,5 +1,6 @@
 /* Modules as shared objects, each in a process of its own: in order, faulty, and misused. */
 #include "launchers.h"
+#include "launchers/fake.h"
 
 static const char *const *fault(const char *name) {
   static char word[64];
@@ -90,7 +91,9 @@ UNIT_TEST_LIMIT(submitted_before_the_crash_is_found_by_its_tag, 20) {
 UNIT_TEST_LIMIT(a_launch_that_hangs_is_killed, 30) {
   bench *b = bench_start(0, 0);
   LAUNCH(b, 1, "fake", 1, fault("launch-hang"), "true");
-  HAS(must(b, LAUNCHERS_FAILED, 1, -1, -1)->text, "did not answer within ");
+  char words[64];
+  (void)snprintf(words, sizeof words, "did not answer within %d s", FAKE_DEADLINE);
+  HAS(must(b, LAUNCHERS_FAILED, 1, -1, -1)->text, words);
   LAUNCH(b, 2, "fake", 1, fault("launch-hang-after"), "sleep", "100");
   must(b, LAUNCHERS_SUBMITTED, 2, -1, -1);
   end(b, 2);
