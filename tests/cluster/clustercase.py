@@ -35,7 +35,6 @@ import harness  # noqa: E402
 from harness import Case, limit_of  # noqa: E402
 
 NODES = cluster.NODES
-harness.LIMIT = 120.0  # schedulers take their time
 
 
 def alone(method):
@@ -45,6 +44,7 @@ def alone(method):
 
 
 class ClusterCase(Case):
+    LIMIT = 120.0  # schedulers take their time
     place = str(RUN / "home")
     user = USER  # or "root"
 
@@ -166,7 +166,7 @@ def main():
         for one in classes:
             for name in unittest.defaultTestLoader.getTestCaseNames(one):
                 method = getattr(one, name)
-                print(f"{one.__name__}.{name} {limit_of(method):.0f}{' alone' if hasattr(method, 'alone') else ''}")
+                print(f"{one.__name__}.{name} {limit_of(one, name):.0f}{' alone' if hasattr(method, 'alone') else ''}")
         return
     if not cluster.inside():
         start_again()

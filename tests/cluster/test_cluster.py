@@ -108,7 +108,6 @@ class Faults(ClusterCase):
         done = self.run_command("srun", "bash", "-c", f"echo some words >{folder}/log", rc=None)
         self.assertIn("No space left", done.err)
 
-    @limit(120)
     def test_what_a_test_leaves_behind_is_told_and_cleared(self):
         self.run_command("sbatch", "-o", "/dev/null", "--wrap", "sleep 600")
         self.wait_for(lambda: any("sleep" in line for line in self.on_hosts().values()), 20, "the job runs")

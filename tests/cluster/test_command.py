@@ -107,7 +107,6 @@ class GridEngine(Templates):
         self.assertIn("no-such-qsub", done.err)
         self.hato("down")
 
-    @limit(120)
     def test_cancelled_behind_hatos_back(self):
         self.hato("up", *self.profile("gridengine", interval="500ms", crash_limit=1), "-n", "2", "--wait", "40s", timeout=60)
         job = self.squeue()[0].split()[2]
@@ -135,7 +134,6 @@ class GridEngine(Templates):
 
 
 class Srun(Templates):
-    @limit(120)
     def test_conforms(self):
         self.conforms("srun", 3)
 
@@ -165,20 +163,17 @@ class Srun(Templates):
         self.assertTrue(set("abc") <= set(done.out.split()), done.out)
         self.assertEqual(len({line.split(".")[0] for line in done.out.split() if re.match(r"\d+\.\d", line)}), 1, done.out)
 
-    @limit(120)
     def test_a_partition_that_is_not_there(self):
         done = self.launched("srun", "-n", "1", "--wait", "20s", submit="exec srun -p nosuch {daemon}", crash_limit=1)
         self.assertIn("invalid partition specified: nosuch", done.err + self.hato("status").out)
         self.hato("down", timeout=30)
 
-    @limit(120)
     def test_a_job_cancelled_behind_hatos_back(self):
         self.hato("up", *self.profile("srun", crash_limit=1), "-n", "1", timeout=60)
         self.run_command("scancel", self.squeue()[0].split()[0])
         self.says("submit exited with")
         self.hato("down", timeout=30)
 
-    @limit(120)
     def test_cancelled_while_it_waits_for_an_allocation(self):
         self.launched("srun", "-n", "2", "--wait", "0", submit="exec srun --begin=now+1hour {daemon}")
         self.wait_for(lambda: len(self.squeue()) == 2, 20, "two jobs wait")

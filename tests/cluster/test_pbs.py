@@ -68,7 +68,6 @@ class Life(PbsCase):
         self.hato("down")
         self.wait_for(lambda: not self.squeue(), 20, "no batch job is left")
 
-    @limit(120)
     def test_a_job_is_granted_what_the_options_say(self):
         self.up("-o", "ncpus=2", "-o", "mem=1.5G", "-o", "walltime=50m", "-o", "account=a")
         said = self.run_command("scontrol", "show", "job", self.job_ids()[0]).out
@@ -96,7 +95,6 @@ class Life(PbsCase):
         self.wait_for(lambda: waiting[0] not in self.job_ids(), 60, "the job of the dispatcher that was killed is gone")
         self.hato("down")
 
-    @limit(120)
     def test_the_secret_is_shown_nowhere(self):
         self.up(daemons=2)
         secret = (self.dir / "state/hato/default/launch-1.credential").read_text().split(":")[3]
@@ -117,7 +115,6 @@ class Refused(PbsCase):
         self.assertNotEqual(done.rc, 0, repr(done))
         return done.err
 
-    @limit(120)
     def test_what_is_wrong_is_said(self):
         self.hato("up", "-n", "0")
         self.assertIn("no queue 'nosuch' here", self.refusal("queue=nosuch"))
@@ -144,7 +141,6 @@ class Refused(PbsCase):
         self.assertEqual(len(self.job_ids()), 4)
         self.hato("down")
 
-    @limit(120)
     def test_commands_that_are_not_there(self):
         empty = self.dir / "empty"
         empty.mkdir()
@@ -198,7 +194,6 @@ class Faults(PbsCase):
         self.assertEqual(self.hato("map", "echo", "{}", input="a\n").out, "a\n")
         self.hato("down")
 
-    @limit(120)
     def test_a_job_that_slurm_forgot_has_ended(self):
         self.slurm("MinJobAge=2")
         self.hato("up", "-n", "0")

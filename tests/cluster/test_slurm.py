@@ -122,7 +122,6 @@ class Arrays(SlurmCase):
         one.cancel()
         one.over()
 
-    @limit(120)
     def test_more_than_an_array_takes_are_several_arrays(self):
         self.slurm("MaxArraySize=4", "MinJobAge=300")
         d = self.driver()
@@ -132,7 +131,6 @@ class Arrays(SlurmCase):
         self.assertEqual([seen[i]["log"] for i in range(10)], [f"I am {i}" for i in range(10)])
         self.assertEqual(len({seen[i]["job"].split("_")[0] for i in range(10)}), 3)
 
-    @limit(120)
     def test_where_a_third_array_is_refused_nothing_is_left(self):
         self.slurm("MaxArraySize=4", "MaxJobCount=9")
         d = self.driver()
@@ -501,7 +499,6 @@ class Adopted(SlurmCase):
             again.cancel()
             again.over()
 
-    @limit(120)
     def test_more_arrays_than_a_record_holds(self):
         self.slurm("MaxArraySize=2")
         d = self.driver()
@@ -561,7 +558,6 @@ class Whole(SlurmCase):
             shown += file.read_text(errors="replace")
         self.assertEqual([secret for secret in secrets if secret in shown], [])
 
-    @limit(120)
     def test_up_map_down(self):
         self.hato("up", "--launcher", "slurm", "-n", "3", "-o", "partition=short", "-o", "cpus-per-task=2", "--wait", "60s", timeout=80)
         done = self.hato("map", "--", "sh", "-c", "echo {} $(hostname)", input="".join(f"{i}\n" for i in range(12)))
@@ -587,7 +583,6 @@ class Whole(SlurmCase):
         self.wait_for(look, 30, "status says why")
         self.hato("down")
 
-    @limit(120)
     def test_inside_an_allocation(self):
         script = ("hato up --launcher slurm -n 2 && seq 4 | hato map -- sh -c 'echo {} $(hostname)' && hato down")
         done = self.run_command("salloc", "-Q", "-N", "2", "-n", "4", "--ntasks-per-node=2", "sh", "-c", script, timeout=90)

@@ -361,7 +361,6 @@ class Faults(SshCase):
                 self.gone()
                 self.hato("down", rc=None)
 
-    @limit(120)
     def test_a_host_that_dies_and_comes_back(self):
         self.up("-n", "1", "-o", "host=s1", "-o", "connect-timeout=2s")
         self.crash("s1")
@@ -371,7 +370,6 @@ class Faults(SshCase):
         self.hato("down")
         self.gone()
 
-    @limit(120)
     def test_down_while_a_host_cannot_be_reached(self):
         self.up("-n", "2", "-o", "host=s1")
         self.stop("s1")

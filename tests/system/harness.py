@@ -40,13 +40,12 @@ BUILD = Path(os.environ.get("HATO_BUILD_DIR", SOURCE / "build" / "release"))
 HATO = BUILD / "bin" / "hato"
 # Sanitized programs are several times slower: limits and deadlines grow by this.
 PATIENCE = float(os.environ.get("HATO_PATIENCE", "1"))
-LIMIT = 60.0
 
 PR_SET_CHILD_SUBREAPER = 36
 
 
 def limit(seconds):
-    """The time limit of a test method (of an unsanitized build); else 60 s."""
+    """The time limit of a test method (of an unsanitized build); else its class's LIMIT."""
 
     def mark(method):
         method.limit = seconds
@@ -190,6 +189,7 @@ class Terminal:
 
 class Case(unittest.TestCase):
     maxDiff = None
+    LIMIT = 60.0  # seconds, of each test that has none of its own
     libc = ctypes.CDLL(None, use_errno=True)
     place = "/tmp"  # of each test's folder
 
@@ -224,7 +224,7 @@ class Case(unittest.TestCase):
             self.env[name] = f"{given}{':' if given else ''}log_path={self.dir / 'san' / 'report'}"
         self.cwd = self.dir / "cwd"
         signal.signal(signal.SIGALRM, self.out_of_time)
-        signal.setitimer(signal.ITIMER_REAL, limit_of(getattr(self, self._testMethodName)) * PATIENCE)
+        signal.setitimer(signal.ITIMER_REAL, limit_of(type(self), self._testMethodName) * PATIENCE)
 
     def out_of_time(self, *_):
         raise TestTimeout(f"still running after its limit; below it: {[(p, command_line(p)) for p in descendants()]}")
@@ -378,8 +378,8 @@ class Case(unittest.TestCase):
         self.wait_for(lambda: not descendants(), seconds, "all processes ended")
 
 
-def limit_of(method):
-    return getattr(method, "limit", LIMIT)
+def limit_of(case, name):
+    return getattr(getattr(case, name), "limit", case.LIMIT)
 
 
 def main():
@@ -388,6 +388,6 @@ def main():
     if sys.argv[1:] == ["--list"]:
         for one in classes:
             for name in unittest.defaultTestLoader.getTestCaseNames(one):
-                print(f"{one.__name__}.{name} {limit_of(getattr(one, name)):.0f}")
+                print(f"{one.__name__}.{name} {limit_of(one, name):.0f}")
         return
     unittest.main(module=module, verbosity=2)

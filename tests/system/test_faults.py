@@ -227,7 +227,6 @@ class Reading(Served):
         daemon.until(lambda: daemon.assigned, 10)
         self.assertFalse(any(c["paused"] for c in self.ask(server)["clients"]))
 
-    @limit(60)
     def test_answers_that_are_not_read_are_bounded(self):
         server = self.serve()
         daemon = self.daemon(server)
@@ -434,7 +433,6 @@ class Credit(Served):
 
 
 class Limits(Served):
-    @limit(60)
     def test_the_descriptor_limit_pauses_accepting_and_says_so(self):
         server = self.serve(prefix=("prlimit", "--nofile=60:60"))
         client, daemon = self.client(server), self.daemon(server)
@@ -456,7 +454,6 @@ class Limits(Served):
         self.assertEqual(self.ask(server)["tasks"]["done"], 3)
         server.wait_log("ACCEPT-RESUMED")
 
-    @limit(60)
     def test_a_full_spool_refuses_waits_and_goes_on_when_results_are_forgotten(self):
         server = self.serve("--spool-limit", "2M")
         client, daemon = self.client(server), self.daemon(server)
@@ -508,7 +505,6 @@ class Limits(Served):
         self.assertGreater(rounds, 1)
         self.assertEqual(self.counts(server)["failed"], 0)
 
-    @limit(60)
     def test_output_far_past_the_limit(self):
         server = self.serve()
         client, _ = self.client(server), self.real_daemon(server)
@@ -560,7 +556,6 @@ def can_mount():
 
 @unittest.skipUnless(can_mount(), "mounting a small disk needs root")
 class FullDisk(Served):
-    @limit(60)
     def test_results_wait_for_room(self):
         server = self.serve(prefix=small_disk(self.dir / "run", "3m"))
         namespace = f"/proc/{server.pid}/root"

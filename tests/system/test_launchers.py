@@ -121,7 +121,6 @@ class Misuse(Case):
         self.unharmed()
         self.end_stream()
 
-    @limit(60)
     def test_the_process_of_one_that_is_killed_is_started_again(self):
         self.launch_fake()
         hosts = self.below("launcher-host")
@@ -135,7 +134,6 @@ class Misuse(Case):
 
 
 class Suite(Case):
-    @limit(60)
     def test_an_interrupted_suite_leaves_nothing_running(self):
         self.env["HATO_LAUNCHERS_PATH"] = str(BUILD / "tests/launchers")
         self.env["HATO_FAKE_DIR"] = str(self.dir / "tmp")

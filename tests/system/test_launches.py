@@ -31,7 +31,6 @@ class Launches(Case):
 
 
 class Replacement(Launches):
-    @limit(60)
     def test_a_daemon_that_is_killed_is_replaced(self):
         self.hato("up", "-n", "2")
         os.kill(self.status()["daemons"][0]["pid"], signal.SIGKILL)
@@ -42,7 +41,6 @@ class Replacement(Launches):
         self.assertEqual(first["members"][first["members"][0]["state"] != "ended"]["signal"], 9)
         self.assertIn("in the place of daemons of launch 1", self.hato("status").out)
 
-    @limit(60)
     def test_none_is_replaced_when_none_may_be(self):
         self.hato("up", "-n", "1", "--crash-limit", "0")
         os.kill(self.status()["daemons"][0]["pid"], signal.SIGKILL)
@@ -74,13 +72,11 @@ class Replacement(Launches):
         self.assertIn("cannot work here", launches[1]["members"][0]["log"])
         self.assertIn("given up after 5", self.hato("status").out)
 
-    @limit(60)
     def test_whoever_asked_is_shown_the_log_of_what_is_given_up(self):
         self.exchange(self.up_with_a_copy("-n", "0"), "echo cannot work here >&2; exit 7\n")
         self.assertRegex(self.hato("launch", "-n", "1", "--crash-limit", "1", rc=4).err,
                          r"the launch failed: given up after 1 failure: exited with 7; the log of a daemon ends:\ncannot work here")
 
-    @limit(60)
     def test_a_replacement_that_is_refused_is_asked_for_again_up_to_the_limit(self):
         submit = self.cwd / "submit"
         submit.write_text('#!/bin/sh\n[ -e refuse ] && { echo no room here >&2; exit 1; }\n'
@@ -97,7 +93,6 @@ class Replacement(Launches):
         self.assertEqual(len(self.launches()), 3)
         self.assertRegex(self.launches()[0]["error"], "given up after 3 failures in a row: .*no room here")
 
-    @limit(60)
     def test_an_orderly_end_is_no_failure(self):
         self.hato("up", "-n", "1")
         os.kill(self.status()["daemons"][0]["pid"], signal.SIGTERM)
@@ -105,7 +100,6 @@ class Replacement(Launches):
         self.assertEqual(self.launches()[0]["members"][0]["exit"], 0)
         self.assertNotIn("next_in", self.launches()[0])
 
-    @limit(60)
     def test_one_that_does_not_connect_in_time_is_ended(self):
         self.exchange(self.up_with_a_copy("-n", "0"), "exec sleep 1000\n")
         done = self.hato("launch", "-n", "1", "--launch-timeout", "1s", "--crash-limit", "0", rc=4)
@@ -128,13 +122,11 @@ class Replacement(Launches):
         self.wait_for(lambda: self.launches()[0]["over"], 20, "its end")
         self.wait_for(lambda: not alive(late), 20, "the late one's end")
 
-    @limit(60)
     def test_those_to_be_ended_go_with_the_last_that_ends(self):
         here, late = self.late_and_here()
         os.kill(here, signal.SIGKILL)
         self.wait_over(late)
 
-    @limit(60)
     def test_those_to_be_ended_go_with_the_last_connection_of_what_ended_before(self):
         here, late = self.late_and_here()
         os.kill(stat_of(here)[1], signal.SIGKILL)  # what the launcher follows
@@ -144,7 +136,6 @@ class Replacement(Launches):
         os.kill(here, signal.SIGTERM)
         self.wait_over(late)
 
-    @limit(60)
     def test_one_that_may_wait_is_waited_for_as_asked_and_never_late(self):
         """A held submit that stays in the foreground, its daemon not started: as srun waits for an allocation."""
         self.configure("[profile waits]\nlauncher = command\nhold = yes\nwaits = yes\nlaunch-timeout = 1s\n"
@@ -164,7 +155,6 @@ class Replacement(Launches):
 
 
 class Profiles(Launches):
-    @limit(60)
     def test_a_profile_says_launcher_options_and_numbers(self):
         self.configure("[profile two]\nlauncher = local\ndaemons = 2\nslots = 3\ngrace = 1s\n")
         self.hato("up", "--profile", "two")
@@ -174,13 +164,11 @@ class Profiles(Launches):
         done = self.hato("launch", "--profile", "two", "-n", "1", "--slots", "1")  # what is said here wins
         self.assertIn("1 connected", done.out)
 
-    @limit(60)
     def test_the_users_file_wins_over_the_sites(self):
         self.configure("[profile default]\ndaemons = 1\n", "[profile default]\ndaemons = 2\nslots = 2\n")
         self.hato("up")
         self.assertEqual([d["slots"] for d in self.status()["daemons"]], [2])
 
-    @limit(60)
     def test_errors_name_file_line_and_the_nearest(self):
         self.hato("up", "-n", "0")
         cases = (
@@ -202,7 +190,6 @@ class Profiles(Launches):
         self.assertRegex(self.hato("launch", "-o", "slots=1", rc=None).err, r"--slots")
         self.assertRegex(self.hato("launch", "--launcher", "slrum", rc=None).err, r"slrum")
 
-    @limit(60)
     def test_a_file_that_is_none_holds_nobody_up(self):
         self.hato("up", "-n", "0")
         conf = self.dir / "hato.conf"
@@ -218,7 +205,6 @@ class Profiles(Launches):
         self.assertIn("hato.conf:1: a key before any [section]", self.hato("launch", rc=2).err)
         self.hato("down")
 
-    @limit(60)
     def test_words_that_are_no_utf8_are_not_left_out(self):
         self.hato("up", "-n", "0")
         for words in (["--launcher", "\udcff"], ["--profile", "\udcff"], ["-o", "grace=\udcff"], ["--", "ls", "\udcff"]):
@@ -226,7 +212,6 @@ class Profiles(Launches):
                 self.assertIn("is not UTF-8", self.hato("launch", *words, rc=2).err)
         self.assertEqual(self.launches(), [])
 
-    @limit(60)
     def test_the_section_session(self):
         self.configure("[session]\nlisten = tcp://127.0.0.1:0\n")
         self.hato("up", "-n", "0")
@@ -235,7 +220,6 @@ class Profiles(Launches):
         self.configure("[session]\nlisen = tcp://127.0.0.1:0\n")
         self.assertRegex(self.hato("up", "-n", "0", rc=2).err, r"hato\.conf:2: .*lisen.*listen")
 
-    @limit(60)
     def test_counts_that_cannot_be(self):
         self.hato("up", "-n", "0")
         for n in ("0", "-1", "100001"):
@@ -243,7 +227,6 @@ class Profiles(Launches):
             self.assertIn(n, done.err)
         self.assertIn("-1", self.hato("up", "-n", "-1", rc=2).err)
 
-    @limit(60)
     def test_two_profiles_at_once_on_two_launchers(self):
         self.configure("[profile here]\ndaemons = 1\n[profile there]\nlauncher = fake\ndaemons = 2\nhost = a\n")
         self.hato("up", "-n", "0")
@@ -254,7 +237,6 @@ class Profiles(Launches):
 
 
 class Status(Launches):
-    @limit(60)
     def test_each_daemon_has_its_job_and_host(self):
         self.hato("up", "-n", "2")
         pids = [d["pid"] for d in self.status()["daemons"]]
@@ -263,7 +245,6 @@ class Status(Launches):
         for pid in pids:
             self.assertRegex(out, rf"connected .*\b{pid}\b")
 
-    @limit(60)
     def test_a_launcher_that_does_not_answer(self):
         self.hato("up", "-n", "0")
         self.hato("launch", "--launcher", "fake", "-n", "1", "-o", "fault=poll-fail", "-o", "fault-times=1000", "--wait", "0s",
@@ -273,7 +254,6 @@ class Status(Launches):
         next(self.dir.glob("*.fault")).write_bytes(bytes(1000))  # it has failed often enough
         self.wait_for(lambda: "trouble" not in self.launches()[0], 40, "that it answers")
 
-    @limit(60)
     def test_a_launch_that_could_not_be_planned_has_failed(self):
         self.hato("up", "-n", "0")
         done = self.hato("launch", "--launcher", "ssh", "-o", "host=a[2-1]", rc=4)
@@ -282,7 +262,6 @@ class Status(Launches):
 
 
 class ByHand(Launches):
-    @limit(60)
     def test_the_commands_work_and_show_no_secret(self):
         self.hato("up", "-n", "0")
         secret = next(self.dir.rglob("daemon.credential")).read_text().split(":")[3]
@@ -301,7 +280,6 @@ class ByHand(Launches):
 
 
 class Workers(Launches):
-    @limit(60)
     def test_another_systems_workers_are_started_and_ended(self):
         self.hato("up", "-n", "0")
         done = self.hato("launch", "-n", "2", "--", "sh", "-c", "echo $$ >> pids; exec sleep 1000")
@@ -311,12 +289,10 @@ class Workers(Launches):
         self.hato("down")
         self.wait_for(lambda: not any(alive(p) for p in pids), 20, "their end")
 
-    @limit(60)
     def test_a_command_needs_the_dashes(self):
         self.hato("up", "-n", "0")
         self.assertIn("--", self.hato("launch", "sleep", "1000", rc=2).err)
 
-    @limit(60)
     def test_what_a_killed_dispatcher_left_is_ended(self):
         """By `hato down`, and by the next start."""
         for verb in (["down"], ["up", "-n", "0"]):
@@ -335,7 +311,6 @@ class Workers(Launches):
                 self.wait_for(lambda: not record.exists(), 20, "the record is gone")
         self.hato("down")
 
-    @limit(60)
     def test_what_cannot_be_ended_stays_on_record_until_it_is(self):
         """However often that is tried, by `hato down` and by the next start."""
         self.hato("up", "-n", "0")
@@ -358,8 +333,6 @@ class Workers(Launches):
         self.assertFalse(record.exists())
         self.assertIn("is not up", self.hato("down", rc=3).err)
 
-
-    @limit(60)
     def test_a_record_that_cannot_be_read_is_put_aside(self):
         """Whole or in part: what can be read is ended, and somebody may look at the rest."""
         for damage in (lambda t: t[:-20], lambda t: t.replace('"launches": [', '"launches": [{"tag": 7}, ')):
@@ -388,7 +361,6 @@ class Workers(Launches):
 
 
 class Secrets(Launches):
-    @limit(60)
     def test_no_argument_record_or_log_shows_the_secret(self):
         self.hato("up", "-n", "0")
         self.hato("launch", "--launcher", "fake", "-n", "2", "-o", "host=a")

@@ -9,7 +9,7 @@ import threading
 import unittest
 from pathlib import Path
 
-from harness import BUILD, HATO, SOURCE, Case, alive, command_line, descendants, limit, main
+from harness import BUILD, HATO, SOURCE, Case, alive, command_line, descendants, main
 from spelled import forms, secret_of
 
 CC = os.environ.get("CC", "cc")
@@ -92,6 +92,8 @@ class Watch(threading.Thread):
 
 class Kept(Case):
     """A session, its credentials and where they are."""
+    LIMIT = 120.0
+
 
     def folder(self):
         return self.dir / "state" / "hato" / "default"
@@ -119,7 +121,6 @@ class Kept(Case):
 
 
 class Session(Kept):
-    @limit(120)
     def test_only_credential_files_hold_one(self):
         outputs = []
 
@@ -180,7 +181,6 @@ class Session(Kept):
         but = {*credential_files(self.dir), self.dir / "wrong", self.dir / "none"}
         return read_all(path for path in walk(self.dir) if path not in but)
 
-    @limit(120)
     def test_a_credential_in_the_environment_is_read_once_and_seen_by_nobody(self):
         self.hato("up", "-n", "0", "--listen", "tcp://127.0.0.1:0")
         text = self.credential("daemon").read_text().strip()
@@ -221,7 +221,6 @@ class Memory(Kept):
             self.assertEqual(bool(found[False]), there, (command_line(pid), found[False]))
 
     @unittest.skipUnless(os.geteuid() == 0, "the memory of hato's processes is shown to root alone")
-    @limit(120)
     def test_of_dispatcher_daemons_and_clients(self):
         self.hato("up", "-n", "1", "--listen", "tcp://127.0.0.1:0")
         secrets = self.secrets()
@@ -272,7 +271,6 @@ class Memory(Kept):
         os.write(self.outside, b"\n")
         self.wait_for(lambda: "closed" in host.out(), 20, "the pool's end")
 
-    @limit(120)
     def test_of_a_program_with_a_dispatcher_inside(self):
         host = self.host()
         # It waits for the daemon of its second launch, and not for that of the first.
@@ -282,7 +280,6 @@ class Memory(Kept):
         self.close(host)
         self.assertEqual(in_memory(host.pid, secrets), {True: [], False: []})
 
-    @limit(120)
     def test_of_a_program_that_is_a_client(self):
         self.hato("up", "-n", "0", "--listen", "tcp://127.0.0.1:0")
         secrets = self.secrets()

@@ -13,6 +13,8 @@ FINGERPRINT = r"[0-9a-f]{64}"
 
 
 class Sessions(Case):
+    LIMIT = 120.0
+
     def setUp(self):
         super().setUp()
         self.env["HATO_CONFIG"] = str(self.dir / "none.conf")
@@ -80,7 +82,6 @@ class Sessions(Case):
 
 
 class Telling(Sessions):
-    @limit(120)
     def test_what_listens_and_what_is_asked_for(self):
         self.up("-n", "0", "--listen", "tcp://127.0.0.1:0", "--listen", "tcp://0.0.0.0:0", "--listen", "ws://127.0.0.1:0/hato")
         told = self.security()
@@ -105,7 +106,6 @@ class Telling(Sessions):
         self.assertEqual(self.status()["listeners"], told["listeners"])
 
     @unittest.skipUnless(socket.has_dualstack_ipv6(), "no sockets of both families here")
-    @limit(120)
     def test_loopback_as_a_listener_of_both_families_sees_it(self):
         self.up("-n", "0", "--listen", "tcp://[::]:0")
         port = re.search(r":(\d+)$", self.security()["listeners"][1]["url"])[1]
@@ -115,7 +115,6 @@ class Telling(Sessions):
         self.assertRegex(text, rf"(?m)^daemon \d+ on \S+, process {hand.pid} +\[::ffff:127\.0\.0\.1\]:\d+ +\S.* no +the daemons' credential$")
         self.assertRegex(text, rf"(?m)^tcp://\[::\]:{port} +networks +NOT ENCRYPTED ")
 
-    @limit(120)
     def test_who_is_connected_and_what_was_proved(self):
         (url,) = self.up("-n", "1", "--listen", "tcp://127.0.0.1:0")
         hand = self.by_hand(url, self.folder / "daemon.credential", "--slots", "1")
@@ -167,7 +166,6 @@ class Telling(Sessions):
         self.hato("credentials", "renew", "daemon")
         self.assertEqual(self.by_hand(url, old).wait().rc, 4)
 
-    @limit(120)
     def test_a_client_elsewhere_takes_no_plain_address_where_an_encrypted_one_is(self):
         self.up("-n", "0", "--munge", "off", "--listen", "tcp://0.0.0.0:0", "--listen", "tls+tcp://0.0.0.0:0")
         plain, encrypted = (one["url"] for one in self.security()["listeners"][1:])
@@ -205,7 +203,6 @@ class Telling(Sessions):
         with socket.socket(socket.AF_UNIX) as s:
             return s.connect_ex(str(path)) == 0
 
-    @limit(120)
     def test_who_proved_itself_by_munge(self):
         self.munged()
         (url,) = self.up("-n", "0", "--listen", "tcp://127.0.0.1:0")
@@ -224,7 +221,6 @@ class Telling(Sessions):
         self.assertRegex(text, rf"(?m)^{re.escape(url)} .* a credential, and MUNGE where they have it$")
         self.assertEqual(len(re.findall(r"(?m) the daemons' credential, MUNGE$", text)), 1)
 
-    @limit(120)
     def test_munge_required(self):
         self.munged()
         (url,) = self.up("-n", "0", "--munge", "require", "--interface", "lo", "--listen", "tcp://127.0.0.1:0")
@@ -240,7 +236,6 @@ class Telling(Sessions):
         self.assertEqual(done.rc, 4)
         self.assertIn("asks for no MUNGE, which is required here", done.err)
 
-    @limit(120)
     def test_what_launched_daemons_dial(self):
         for session, tls in (("plain", "never"), ("shut", "always")):
             with self.subTest(tls):
@@ -254,7 +249,6 @@ class Telling(Sessions):
                 (daemon,) = [one for one in told["connected"] if one["role"] == "daemon"]
                 self.assertEqual((daemon["encrypted"], daemon["credential"], daemon["launch"]), (tls == "always", 1, 1))
 
-    @limit(120)
     def test_no_secret_is_told(self):
         (url,) = self.up("-n", "1", "--listen", "tcp://127.0.0.1:0")
         self.hato("credentials", "renew", "client", "daemon", "1")
@@ -286,7 +280,6 @@ class Renewing(Sessions):
         self.assertEqual(self.hato("map", "echo", "{}", input="a\nb\nc\n").out, "a\nb\nc\n")
         self.assertIn("CREDENTIAL-RENEWED", (self.folder / "log").read_text())
 
-    @limit(120)
     def test_of_clients(self):
         (url,) = self.up("-n", "1", "--listen", "tcp://127.0.0.1:0")
         old = self.copy("client")
@@ -304,7 +297,6 @@ class Renewing(Sessions):
         self.assertEqual(after["daemon"], before["daemon"])  # the others are as they were
         self.assertEqual(after[1], before[1])
 
-    @limit(120)
     def test_of_a_launch(self):
         self.up("-n", "1")
         pid = self.status()["daemons"][0]["pid"]
@@ -361,7 +353,6 @@ class Revoking(Sessions):
         self.assertNotIn("LAUNCH-AGAIN", (self.folder / "log").read_text())
         self.assertIn("launch 1 has ended", self.hato("credentials", "revoke", "1", rc=4).err)
 
-    @limit(120)
     def test_what_waits_in_a_queue_is_cancelled(self):
         """A launch by a scheduler that has started nothing yet: no batch job is left to run for nothing."""
         jobs = self.dir / "jobs"
@@ -402,7 +393,6 @@ class Revoking(Sessions):
         self.wait_daemons(0, 1)
         self.assertEqual(self.daemons(1), [mine])
 
-    @limit(120)
     def test_of_clients_but_for_the_one_who_asks(self):
         (url,) = self.up("-n", "1", "--listen", "tcp://127.0.0.1:0")
         file = self.copy("client")
@@ -430,7 +420,6 @@ class Revoking(Sessions):
         self.assertFalse((self.folder / "client.credential").exists())
         self.wait_for(lambda: not clients(), 30, "they are gone")
 
-    @limit(120)
     def test_a_launch_that_replaces_another(self):
         self.up("-n", "1")
         self.run_command("kill", "-9", str(self.status()["daemons"][0]["pid"]))
@@ -476,7 +465,6 @@ class Mistakes(Sessions):
         for given in (client, "x\n"):
             self.assertIn("standard input holds", self.hato("daemon", "--url", url, "--credential-file", "-", input=given, rc=4).err)
 
-    @limit(120)
     def test_the_credential_of_a_session_elsewhere_that_cannot_be_used(self):
         self.up("-n", "0", "--listen", "tcp://0.0.0.0:0")
         file = self.folder / "client.credential"
@@ -492,13 +480,13 @@ class Mistakes(Sessions):
         self.made(file, text)
         self.hato("down")
 
+    @limit(60)
     def test_a_credential_file_without_a_url(self):
         self.up("-n", "0")
         for verb in (("status",), ("map", "true"), ("up",), ("down",)):
             done = self.hato(verb[0], "--credential-file", self.folder / "client.credential", *verb[1:], rc=2)
             self.assertIn("--credential-file needs --url", done.err)
 
-    @limit(120)
     def test_say_what_was_wanted(self):
         self.up("-n", "0")
         self.hato("launch", "-n", "1", "--", "sleep", "600")

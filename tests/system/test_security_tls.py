@@ -60,6 +60,8 @@ class Relay:
 
 
 class Encrypted(Case):
+    LIMIT = 120.0
+
     def setUp(self):
         super().setUp()
         self.env["HATO_LAUNCHERS_PATH"] = str(BUILD / "tests" / "launchers")
@@ -154,7 +156,6 @@ class Certificates(Encrypted):
         for name in ("address", "client.credential", "log"):
             self.assertFalse((self.session() / name).exists(), name)
 
-    @limit(120)
     def test_a_chain_serves_daemons_and_clients(self):
         tls, wss = self.up("--listen", "tls+tcp://127.0.0.1:0", "--listen", "wss://127.0.0.1:0/hato", *self.chain)
         self.assertRegex(tls, r"^tls\+tcp://127\.0\.0\.1:\d+$")
@@ -170,14 +171,12 @@ class Certificates(Encrypted):
                      "-verify_return_error", "-brief")
         self.openssl("s_client", "-connect", tls.removeprefix("tls+tcp://"), "-tls1_1", "-cipher", "ALL:@SECLEVEL=0", rc=1)
 
-    @limit(120)
     def test_the_ca_may_be_a_file_of_its_own(self):
         self.refused("--tls-certificate", "login.pem", "--tls-key", "login.key", "stands alone and is not its own")
         (url,) = self.up("--listen", "tls+tcp://127.0.0.1:0", "--tls-certificate", "login.pem", "--tls-key", "login.key", "--tls-ca", "ca.pem")
         self.daemon(url)
         self.map_over(url)
 
-    @limit(120)
     def test_through_a_tunnel_it_is_the_sessions_certificate_that_is_verified(self):
         (url,) = self.up("--listen", "tls+tcp://127.0.0.1:0", *self.chain)
         tunnel = Relay(self.port(url))
@@ -191,7 +190,6 @@ class Certificates(Encrypted):
         for secret in (b"three", *(bytes.fromhex(self.credential(r).read_text().split(":")[3]) for r in ("client", "daemon"))):
             self.assertNotIn(secret, carried)
 
-    @limit(120)
     def test_another_certificate_of_the_same_ca_is_not_believed(self):
         self.up("--listen", "tls+tcp://127.0.0.1:0", *self.chain)
         self.leaf("other")
@@ -204,7 +202,6 @@ class Certificates(Encrypted):
         done = self.hato("status", "--url", url, "--credential-file", self.credential("client"), rc=3)
         self.assertIn("has another certificate", done.err)
 
-    @limit(120)
     def test_what_is_wrong_is_said_before_anything_is_started(self):
         self.refused("--tls-certificate", "login.chain", "--tls-key", "none.key", "cannot open the key none.key")
         self.refused("--tls-certificate", "none.chain", "--tls-key", "login.key", "none.chain")
@@ -223,7 +220,6 @@ class Certificates(Encrypted):
         self.leaf("old", days=-1)
         self.refused("--tls-certificate", "old.chain", "--tls-key", "old.key", "the certificate old.chain expired on 20")
 
-    @limit(120)
     def test_a_configuration_file_names_one_for_all_sessions(self):
         (self.dir / "site.conf").write_text(
             f"[session]\ntls-certificate = {self.cwd}/login.chain\ntls-key = {self.cwd}/login.key\nlisten = tls+tcp://127.0.0.1:0\n")
@@ -246,7 +242,6 @@ class Certificates(Encrypted):
         for data in seen:
             self.assertNotIn(PHRASE.encode(), data)
 
-    @limit(120)
     def test_the_pass_phrase_from_a_file(self):
         self.encrypt_key()
         path = self.phrase_file(PHRASE + "\nand more\n", 0o644)
@@ -259,12 +254,10 @@ class Certificates(Encrypted):
         self.daemon(url)
         self.map_over(url)
 
-    @limit(120)
     def test_a_pass_phrase_without_a_newline_is_one(self):
         self.encrypt_key()
         self.up("--listen", "tls+tcp://127.0.0.1:0", *self.chain, "--tls-pass-file", self.phrase_file(PHRASE))
 
-    @limit(120)
     def test_without_a_terminal_and_a_file_it_is_said_what_is_wanted(self):
         self.encrypt_key()
         done = self.refused(*self.chain, "the key login.key is encrypted, and there is no terminal to ask for its pass phrase")
@@ -283,7 +276,6 @@ class Certificates(Encrypted):
         self.assertTrue(termios.tcgetattr(terminal.master)[3] & termios.ECHO, "the terminal is left as it was")
         return done
 
-    @limit(120)
     def test_the_pass_phrase_at_the_terminal(self):
         self.encrypt_key()
         done = self.up_at_a_terminal("a wrong one")
@@ -347,17 +339,14 @@ class Policy(Encrypted):
         self.assertEqual(self.tunnelled(), "tcp")
         self.assertRegex(self.log(), r"warn LISTENING-PLAIN listens at tcp://\S+, where nothing is encrypted: who is on the way reads all but")
 
-    @limit(120)
     def test_what_else_is_said_is_an_error(self):
         done = self.hato("up", "-n", "0", "--tls", "sometimes", rc=2)
         self.assertIn("auto, always", done.err)
 
-    @limit(120)
     def test_a_plain_listener_that_was_asked_for_is_warned_of(self):
         self.up("--listen", "tcp://0.0.0.0:0")
         self.assertIn("LISTENING-PLAIN", self.log())
 
-    @limit(120)
     def test_a_plain_listener_on_loopback_is_not(self):
         self.up("--listen", "tcp://127.0.0.1:0")
         self.assertNotIn("LISTENING-PLAIN", self.log())

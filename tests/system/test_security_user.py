@@ -14,7 +14,7 @@ import sys
 import unittest
 from pathlib import Path
 
-from harness import HATO, SOURCE, Case, alive, command_line, descendants, limit, main
+from harness import HATO, SOURCE, Case, alive, command_line, descendants, main
 
 ALICE, MALLORY = 20000 + os.getpid() % 40000, 19999
 
@@ -84,6 +84,8 @@ except Refused as refusal:
 
 @unittest.skipUnless(may_become_others(), "becoming other users takes root, and a build that they may reach")
 class Another(Case):
+    LIMIT = 120.0
+
     def setUp(self):
         super().setUp()
         self.dir.chmod(0o711)
@@ -139,7 +141,6 @@ class Another(Case):
     def log(self):
         return (self.session() / "log").read_text()
 
-    @limit(120)
     def test_nothing_of_a_session_can_be_read_or_replaced(self):
         self.up()
         self.alice("launch", "-n", "1")
@@ -167,7 +168,6 @@ class Another(Case):
         self.wait_for(lambda: reason in self.log(), 30, "the reason in the log")
         self.assertEqual(self.log().count(reason), 1)
 
-    @limit(120)
     def test_the_socket_itself_refuses_another_user(self):
         self.up()
         for path in (Path(self.socket).parent.parent, Path(self.socket).parent):
@@ -178,7 +178,6 @@ class Another(Case):
         self.knock(self.socket)
         self.assertIn("session default", self.alice("status").out)
 
-    @limit(120)
     def test_nor_can_another_pose_as_the_dispatcher(self):
         self.up()
         address = Path(self.socket)
@@ -193,7 +192,6 @@ class Another(Case):
         self.assertIn(f"{MALLORY}", done.err)
         self.assertEqual(him.wait().out.split()[-1], "0", "something was said to him")
 
-    @limit(120)
     def test_an_abstract_socket_refuses_another_user(self):
         name = f"hato-test-{os.getpid()}"
         self.alice("up", "--listen", f"abstract://{name}")
@@ -201,7 +199,6 @@ class Another(Case):
         self.knock(f"@{name}")
         self.alice("status", "--url", f"abstract://{name}")
 
-    @limit(120)
     def test_processes_show_and_heed_nobody_else(self):
         self.up()
         self.alice("launch", "-n", "1")
@@ -222,7 +219,6 @@ class Another(Case):
             ours = command_line(pid)[0].endswith("hato") and command_line(pid)[1] != "executor"
             self.assertEqual(pid not in seen, ours, command_line(pid))
 
-    @limit(120)
     def test_tasks_may_dump_as_they_might_before(self):
         self.up("--log-level", "info")
         self.alice("launch", "-n", "1")
@@ -230,7 +226,6 @@ class Another(Case):
         self.assertEqual(self.alice("run", "--", "sh", "-c", ask).out,
                          self.run_command("sh", "-c", ask, user=ALICE, group=ALICE, extra_groups=[]).out)
 
-    @limit(120)
     def test_what_tells_daemons_apart_is_shown_as_arguments(self):
         """By which launchers find them again, as nobody sees their environment."""
         self.up("-n", "2")
@@ -239,7 +234,6 @@ class Another(Case):
         self.assertEqual(len({word for word in marks if word.startswith("HATO_LAUNCH_TAG=")}), 1, marks)
         self.assertLessEqual({"HATO_MEMBER=0", "HATO_MEMBER=1"}, set(marks))
 
-    @limit(120)
     def test_daemons_of_a_killed_dispatcher_are_found_by_their_marks(self):
         """And ended; another user's process that shows the same is none of them."""
         self.up("-n", "2")
@@ -276,14 +270,12 @@ class Another(Case):
         self.alice("down")
         return self.log()
 
-    @limit(120)
     def test_a_local_folder_of_another_is_not_used(self):
         his = self.make(self.shared / "his", MALLORY, 0o777)
         said = self.squatted(lambda place: self.make(place, MALLORY, 0o777))
         self.assertIn(f"hato-{ALICE} belongs to uid {MALLORY}, not to uid {ALICE}", said)
         self.assertEqual(list(his.iterdir()) + list((self.shared / f"hato-{ALICE}").iterdir()), [])
 
-    @limit(120)
     def test_a_local_folder_that_is_a_link_is_not_used(self):
         his = self.make(self.shared / "his", MALLORY, 0o777)
 
@@ -294,7 +286,6 @@ class Another(Case):
         self.assertIn(f"hato-{ALICE} is a symbolic link, wanted a folder", self.squatted(link))
         self.assertEqual(list(his.iterdir()), [])
 
-    @limit(120)
     def test_nor_one_that_others_could_replace(self):
         def open_to_all(place):
             self.shared.chmod(0o777)
@@ -302,7 +293,6 @@ class Another(Case):
         self.assertIn("has mode 0777, so that others could replace", self.squatted(open_to_all))
         self.assertFalse((self.shared / f"hato-{ALICE}").exists())
 
-    @limit(120)
     def test_a_session_of_another_is_not_entered(self):
         self.make(self.shared / "session", MALLORY, 0o777)
         done = self.alice("up", "--session", self.shared / "session", rc=4)
@@ -311,7 +301,6 @@ class Another(Case):
         done = self.alice("up", "--session", self.shared / "open", rc=4)
         self.assertIn("has mode 0750, which lets others in; it must be 0700: chmod 700", done.err)
 
-    @limit(120)
     def test_credential_files_are_checked_as_ssh_checks_keys(self):
         self.up()
         good = next(p for p in self.credentials() if p.name in ("secret", "client.credential"))
