@@ -17,7 +17,7 @@ class Install(Case):
     def setUp(self):
         super().setUp()
         self.prefix = self.dir / "prefix"
-        self.run_command("cmake", "--install", BUILD, "--prefix", self.prefix, timeout=60)
+        self.run_command("cmake", "--install", BUILD, "--prefix", self.prefix)
         self.env["PKG_CONFIG_PATH"] = str(next(self.prefix.rglob("hato.pc")).parent)
 
     def there(self, pattern):
@@ -28,7 +28,7 @@ class Install(Case):
     def compile(self, source, out):
         words = self.run_command("pkg-config", "--cflags", "--libs", "hato").out.split()
         libdir = self.there("lib*/**/libhato.so")[0].parent
-        self.run_command(CC, "-std=c17", "-Wall", "-Wextra", "-Werror", *FLAGS, source, "-o", out, *words, f"-Wl,-rpath,{libdir}", timeout=60)
+        self.run_command(CC, "-std=c17", "-Wall", "-Wextra", "-Werror", *FLAGS, source, "-o", out, *words, f"-Wl,-rpath,{libdir}")
 
     def test_the_tree_is_complete(self):
         for pattern in ("bin/hato", "lib*/**/libhato.so.0", "include/hato/hato.h", "include/hato/launcher.h",
@@ -55,7 +55,7 @@ class Install(Case):
         for source in EXAMPLES:
             with self.subTest(source.name):
                 self.compile(source, self.dir / source.stem)
-                self.run_command(self.dir / source.stem, timeout=60)
+                self.run_command(self.dir / source.stem)
 
     @limit(240)
     def test_the_cmake_package_is_found(self):
@@ -67,7 +67,7 @@ class Install(Case):
             "add_executable(version version.c)\ntarget_link_libraries(version hato::hato)\n")
         self.run_command("cmake", "-G", "Ninja", "-S", project, "-B", project / "b", f"-DCMAKE_PREFIX_PATH={self.prefix}",
                          f"-DCMAKE_C_COMPILER={CC}", f"-DCMAKE_C_FLAGS={' '.join(FLAGS)}", timeout=90)
-        self.run_command("cmake", "--build", project / "b", timeout=60)
+        self.run_command("cmake", "--build", project / "b")
         self.assertRegex(self.run_command(project / "b/version").out, r"^\d+\.\d+\.\d+$")
 
     @limit(300)
@@ -75,7 +75,7 @@ class Install(Case):
         folder = self.dir / "launcher"
         shutil.copytree(self.there("share/doc/hato/examples/launcher")[0], folder)
         self.env.update(PATH=f"{self.prefix / 'bin'}:{os.environ['PATH']}")
-        self.run_command("make", f"CC={CC}", "CFLAGS=-O2 -Wall -Wextra -Werror", cwd=folder, timeout=60)
+        self.run_command("make", f"CC={CC}", "CFLAGS=-O2 -Wall -Wextra -Werror", cwd=folder)
         needed = self.run_command("readelf", "-d", folder / "hato_launcher_tsp.so").out
         self.assertNotIn("libhato", needed)
         done = self.run_command("make", "test", cwd=folder, timeout=120)

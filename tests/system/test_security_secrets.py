@@ -235,8 +235,8 @@ class Memory(Kept):
         self.wait_for(lambda: len(self.hato_json("status")[0]["daemons"]) == 4, 30, "four daemons")
         self.hato("launch", "-n", "1")
         client = self.start_hato("run", "--url", self.tcp(), "--credential-file", self.credential("client"), "--", "sleep", "600")
-        # The client's own words hold these two: it is admitted, and done with its credential, when the task runs.
-        self.wait_for(lambda: [pid for pid in self.below("sleep", "600") if command_line(pid)[:1] == ["sleep"]], 30, "the task")
+        # The client is admitted, and done with its credential, when the task runs.
+        self.wait_for(lambda: self.called("sleep", "600"), 30, "the task")
         secrets |= self.secrets()
         (server,) = self.below("dispatcher")
         self.only_where_no_dump_has_it(server, secrets, True)

@@ -363,8 +363,7 @@ class Revoking(Sessions):
         self.up("-n", "0", "--interface", "lo")
         self.launch(f"submit={self.dir}/submit", f"status={self.dir}/ask {{ids}}", f"cancel={self.dir}/cancel {{ids}}", "interval=200ms")
         self.wait_for((jobs / "17").exists, 30, "its job")
-        # What is revoked while it is submitted is killed at that, and its id not known.
-        self.wait_for(lambda: self.status()["launches"][0]["asked"] == 0, 20, "it is known to be submitted")
+        self.wait_for(lambda: self.status()["launches"][0]["asked"] == 0, 20, "its submission is over")
         file = self.folder / "launch-1.credential"
         self.assertTrue(file.exists())
         self.hato("credentials", "revoke", "1")
